@@ -1,0 +1,18 @@
+"""Amounts as people write them: ISO 4217 says how many decimals a currency has."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from shared.events.fields import Money
+
+_NONE = ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV",
+         "XAF", "XOF", "XPF")  # fmt: skip
+_THREE = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
+
+MINOR_DIGITS: Mapping[str, int] = {**dict.fromkeys(_NONE, 0), **dict.fromkeys(_THREE, 3)}
+"""Decimals of a unit, where they are not two."""
+
+
+def in_units(money: Money) -> Decimal:
+    """The amount in units of its currency, with all its decimals: 119.70 of 11 970 cents."""
+    return Decimal(money.amount_minor).scaleb(-MINOR_DIGITS.get(money.currency, 2))

@@ -1,0 +1,133 @@
+"""Health over HTTP: is the process alive, is it ready, what is it doing.
+
+`/health/live` asks only whether the loop makes progress: an outage of Kafka or Redis must not
+restart every worker. `/health/ready` asks whether partitions are assigned and open and Redis
+answers. `/health` tells both, with partitions, counts and, when it is not wall time, the clock.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from socket import AF_INET, AF_INET6
+from typing import Any, Protocol
+
+import structlog
+import uvicorn
+from pydantic_core import to_json
+
+from shared.clock import BusinessClock
+from shared.errors import RefusedStart
+from shared.settings import Settings
+
+LIVE_WITHIN_S = 15.0
+"""The opener ticks every second; a loop that is silent for so long is blocked."""
+
+REACHED_WITHIN_S = 5.0
+"""Redis is asked every second; one that is silent for so long is away."""
+
+_log = structlog.get_logger()
+
+
+class Watched(Protocol):
+    """What health needs to know of a worker."""
+
+    clock: BusinessClock
+
+    @property
+    def health(self) -> "Health": ...
+
+    def totals(self) -> Mapping[str, int]: ...
+
+
+class Health:
+    """What a worker's opener has seen at its last tick."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self.partitions: Mapping[int, str] = {}
+        self.lateness_ms: dict[str, float] = {}
+        self._ticked_at = time.monotonic()
+        self._redis_at = -REACHED_WITHIN_S
+
+    def tick(self, partitions: Mapping[int, str]) -> None:
+        """Note that the loop runs, and the state of each held partition: `open` or `opening`."""
+        self.partitions = partitions
+        self._ticked_at = time.monotonic()
+
+    def reached_redis(self) -> None:
+        """Note that Redis answers."""
+        self._redis_at = time.monotonic()
+
+    @property
+    def live(self) -> bool:
+        """Whether the loop has ticked lately."""
+        return time.monotonic() - self._ticked_at < LIVE_WITHIN_S
+
+    @property
+    def ready(self) -> bool:
+        """Whether partitions are held, all of them are open, and Redis has answered lately."""
+        answers = time.monotonic() - self._redis_at < REACHED_WITHIN_S
+        return answers and bool(self.partitions) and set(self.partitions.values()) == {"open"}
+
+
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serve_health(worker: Watched, settings: Settings) -> AsyncIterator[None]:
+    """Serve health on HEALTH_HOST:HEALTH_PORT (0: a free port, logged) while inside."""
+
+    async def application(scope: Mapping[str, Any], _receive: object, send: Send) -> None:
+        await _answer(worker, scope["path"], send)
+
+    listening = _listen(settings.health_host, settings.health_port)
+    config = uvicorn.Config(application, lifespan="off", log_config=None, access_log=False)
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    host, port = listening.getsockname()[:2]
+    _log.info("serving health", url=f"http://{host}:{port}/health", clock=worker.clock.describe())
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Uvicorn itself would end the process over a port that is taken, without a word of ours."""
+    try:
+        return socket.create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)
+    except OSError as error:
+        raise RefusedStart(
+            f"HEALTH_PORT {port} on HEALTH_HOST {host} can not be listened on: {error.strerror}",
+            "Choose another one, or 0 for any free one",
+        ) from error
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that leaves signals to the process."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _answer(worker: Watched, path: str, send: Send) -> None:
+    health = worker.health
+    ok = {"/health": True, "/health/live": health.live, "/health/ready": health.ready}.get(path)
+    status = 404 if ok is None else 200 if ok else 503
+    body = {
+        "service": health.service,
+        "live": health.live,
+        "ready": health.ready,
+        "clock": worker.clock.describe(),
+        "partitions": {str(number): state for number, state in sorted(health.partitions.items())},
+        "counts": dict(worker.totals()),
+    }
+    if health.lateness_ms:
+        body["deadline_lateness_ms"] = health.lateness_ms
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": to_json(body) if ok is not None else b""})

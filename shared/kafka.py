@@ -1,0 +1,260 @@
+"""Kafka: the options of its clients, and the topics. The only module that names Kafka options.
+
+FastStream's broker consumes and publishes; what it has no word for (seek, pause, offsets, admin) is
+asked of the aiokafka clients underneath (`shared/kafka_log.py`).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, for_code
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+
+from shared.errors import RefusedStart, TransientError
+from shared.events.envelope import Topic
+from shared.retention import DAY_MS, INPUT_RETENTION_DAYS, JOURNAL_RETENTION_DAYS
+
+DEAD_LETTERS = "dead-letters"
+MAX_RECORD_BYTES = 2 * 2**20
+"""Of a dead letter: a record of 1 MB, its headers encoded, and room."""
+MAX_INPUT_BYTES = 1_048_588
+"""Of a record from outside, as compressed: Kafka's own default, twice in a dead letter's room."""
+MAX_UNPACKED_BYTES = 256 * 2**20
+"""Of a record from outside, not compressed: more would not fit the worker's memory either."""
+BATCH_BYTES = 512 * 1024
+"""Facts of one produce request to one partition, well below the topics' 1 MB per batch."""
+ASK_TIMEOUT_S = 10.0
+"""For a question to the cluster (offsets, metadata); longer means that it is away."""
+FETCH_MAX_WAIT_MS = 25
+"""A resumed partition waits for the long poll in flight: at 500 ms its p95 was 471 ms, at 25 ms
+48 ms."""
+PRODUCER_LINGER_MS = 5
+"""Of events from outside: at a thousand a second some five share a request."""
+MAX_RECORDS = 500
+"""Records of one poll: some 10 ms of decisions."""
+BATCH_TIMEOUT_MS = 10
+"""FastStream sleeps this long after an empty poll: p50 6 ms, and 2.3 % of a core."""
+SESSION_TIMEOUT_MS = 10_000
+HEARTBEAT_MS = 2_000
+"""A dead worker is noticed after the session; five heartbeats may be late."""
+REBALANCE_TIMEOUT_MS = 30_000
+"""Below the request time-out of 40 s, or joining a group never ends."""
+
+
+def broker_of(servers: str) -> KafkaBroker:
+    """A FastStream broker whose producer loses and doubles nothing, and whose consumer acks nothing
+    by itself: positions lie in Redis.
+    """
+    return KafkaBroker(
+        servers.split(","),
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=0,
+        max_batch_size=2 * BATCH_BYTES,
+        max_request_size=MAX_RECORD_BYTES + 64 * 1024,
+        ack_policy=AckPolicy.MANUAL,
+        allow_auto_create_topics=False,
+        graceful_timeout=5.0,
+        logger=None,
+    )
+
+
+def producer_of(servers: str) -> AIOKafkaProducer:
+    """A producer for events from outside: acked by all replicas, none lost, doubled or reordered.
+
+    It lingers, since its events come one by one: some ms of a storefront's fill a batch.
+    """
+    return AIOKafkaProducer(
+        bootstrap_servers=servers.split(","),
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=PRODUCER_LINGER_MS,
+        max_batch_size=BATCH_BYTES,
+        max_request_size=MAX_RECORD_BYTES + 64 * 1024,
+    )
+
+
+def keeper_of(servers: str) -> AIOKafkaProducer:
+    """A producer for dead letters and what is sent on: whatever came through a topic has to fit.
+
+    A record of a compressed batch may be many times its size there, and headers grow as text: so
+    these are compressed again.
+    """
+    return AIOKafkaProducer(
+        bootstrap_servers=servers.split(","),
+        acks="all",
+        enable_idempotence=True,
+        compression_type="gzip",
+        max_request_size=MAX_UNPACKED_BYTES,
+    )
+
+
+def reader_of(servers: str) -> AIOKafkaConsumer:
+    """A consumer of no group, that is told what to read: it leaves no trace in Kafka."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=servers.split(","),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+        max_partition_fetch_bytes=MAX_RECORD_BYTES,
+    )
+
+
+@asynccontextmanager
+async def asking() -> AsyncIterator[None]:
+    """Limit a question to Kafka to ASK_TIMEOUT_S; raises TransientError for its errors."""
+    try:
+        async with asyncio.timeout(ASK_TIMEOUT_S):
+            yield
+    except (KafkaError, TimeoutError) as error:
+        raise TransientError(f"Kafka is not available: {error!r}") from error
+
+
+# -- topics ---------------------------------------------------------------------------------------
+
+
+def topic_settings(topic: Topic | None) -> dict[str, str]:
+    """The broker-side configuration of one of our topics; None is the dead-letter topic."""
+    if topic is None:
+        return {
+            "max.message.bytes": str(MAX_RECORD_BYTES),
+            "retention.ms": str(JOURNAL_RETENTION_DAYS * DAY_MS),
+        }
+    if topic.publisher is None:
+        # R14 measures a buyer's request against its arrival, not against the producer's clock.
+        return {
+            "max.message.bytes": str(MAX_INPUT_BYTES),
+            "message.timestamp.type": "LogAppendTime",
+            "retention.ms": str(INPUT_RETENTION_DAYS * DAY_MS),
+        }
+    return {"retention.ms": str(JOURNAL_RETENTION_DAYS * DAY_MS)}
+
+
+@asynccontextmanager
+async def _admin(servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(bootstrap_servers=servers.split(","))
+    try:
+        async with asyncio.timeout(ASK_TIMEOUT_S):
+            await client.start()
+        yield client
+    except (KafkaError, TimeoutError) as error:
+        raise TransientError(f"Kafka at {servers} is not available: {error}") from error
+    finally:
+        await client.close()
+
+
+class FoundTopic(NamedTuple):
+    """A topic as Kafka describes it: `led` says that each of its partitions has a leader."""
+
+    partitions: int
+    led: bool
+
+
+async def found_topics(servers: str, names: Iterable[str]) -> dict[str, FoundTopic]:
+    """The topics of these names that exist; raises TransientError."""
+    async with _admin(servers) as admin, asyncio.timeout(ASK_TIMEOUT_S):
+        described = await admin.describe_topics(list(names))
+    return {
+        topic["topic"]: FoundTopic(
+            len(topic["partitions"]), all(part["leader"] >= 0 for part in topic["partitions"])
+        )
+        for topic in described
+        if topic["error_code"] == 0
+    }
+
+
+async def partition_counts(servers: str, names: Iterable[str]) -> dict[str, int]:
+    """The number of partitions of each topic that exists; raises TransientError."""
+    found = await found_topics(servers, names)
+    return {name: topic.partitions for name, topic in found.items()}
+
+
+async def broker_count(servers: str) -> int:
+    """The brokers of the cluster; raises TransientError."""
+    async with _admin(servers) as admin, asyncio.timeout(ASK_TIMEOUT_S):
+        return len((await admin.describe_cluster())["brokers"])
+
+
+async def group_members(servers: str, group: str) -> int:
+    """The members of a consumer group; 0 where nobody knows it.
+
+    Raises TransientError, and RefusedStart where the broker can not tell (the embedded one).
+    """
+    async with _admin(servers) as admin, asyncio.timeout(ASK_TIMEOUT_S):
+        try:
+            responses = await admin.describe_consumer_groups([group])
+        except IncompatibleBrokerVersion:
+            raise RefusedStart(
+                f"The Kafka at {servers} can not tell whether workers of {group} are there",
+                "Use Apache Kafka; the embedded one keeps nothing to rebuild from, anyway",
+            ) from None
+    found = [group for response in responses for group in response.to_object()["groups"]]
+    return sum(len(group["members"]) for group in found)
+
+
+async def found_settings(servers: str, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The broker-side configuration of existing topics, by topic and setting.
+
+    Empty where the broker has no word for it (the embedded one). Raises TransientError.
+    """
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    async with _admin(servers) as admin, asyncio.timeout(ASK_TIMEOUT_S):
+        try:
+            responses = await admin.describe_configs(asked)
+        except IncompatibleBrokerVersion:
+            return {}
+    resources = [found for response in responses for found in response.to_object()["resources"]]
+    return {
+        found["resource_name"]: {
+            c["config_names"]: c["config_value"] for c in found["config_entries"]
+        }
+        for found in resources
+        if found["error_code"] == 0
+    }
+
+
+async def create_topics(
+    servers: str, topics: Mapping[str, Mapping[str, str]], partitions: int, replication: int
+) -> dict[str, str]:
+    """Create topics with their settings; what became of each that was not created, by name."""
+    wanted = [
+        NewTopic(name, partitions, replication, topic_configs=dict(settings))
+        for name, settings in topics.items()
+    ]
+    async with _admin(servers) as admin, asyncio.timeout(ASK_TIMEOUT_S):
+        response = await admin.create_topics(wanted)
+    errors = response.to_object()["topic_errors"]
+    return {
+        error["topic"]: error.get("error_message") or for_code(error["error_code"]).__name__
+        for error in errors
+        if error["error_code"] != 0
+    }
+
+
+async def checked_partitions(servers: str, names: Sequence[str]) -> int:
+    """The one number of partitions that all topics have.
+
+    Partition p of every input has to reach the same worker: RefusedStart for a missing topic or
+    unequal counts.
+    """
+    counts = await partition_counts(servers, names)
+    if missing := sorted(set(names) - counts.keys()):
+        raise RefusedStart(
+            f"Kafka at {servers} has no topic {', '.join(missing)}",
+            "Create the topics with `orderflow topics`",
+        )
+    if len(set(counts.values())) > 1:
+        shown = ", ".join(f"{name} has {counts[name]}" for name in names)
+        raise RefusedStart(
+            f"All topics need the same number of partitions, but {shown}",
+            "Create the topics anew with equal counts; `orderflow topics` does",
+        )
+    return counts[names[0]]

@@ -1,0 +1,250 @@
+"""The log that partition tasks work on (see `shared/log.py`), on Kafka."""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+from faststream.kafka import KafkaBroker, KafkaPublishMessage
+
+from shared.batch import DeadLetter, Outgoing
+from shared.dead_letters import letter_headers
+from shared.decode import REROUTED_HEADER, Record, partition_of
+from shared.errors import TransientError
+from shared.events.envelope import CONTENT_TYPE, Topic
+from shared.kafka import BATCH_BYTES, DEAD_LETTERS, asking, keeper_of, reader_of
+from shared.log import (
+    COMMIT_HEADER,
+    PART_HEADER,
+    PARTS_HEADER,
+    POSITIONS_HEADER,
+    Bounds,
+    Mark,
+)
+
+JOURNAL_POLL_MS = 200
+"""Longest wait for a journal's next records; its position is looked at after each."""
+
+CLOSE_TIMEOUT_S = 1.0
+"""With a dead broker nothing acks; what was not acked is found by whoever opens next."""
+
+_TASK_HEADER = "orderflow-task"
+
+
+class KafkaLog:
+    """The log of one worker (see `shared.log.Log`): broker, consumer, a reader of journals."""
+
+    def __init__(
+        self, broker: KafkaBroker, consumer: Callable[[], AIOKafkaConsumer | None], servers: str
+    ) -> None:
+        self._broker = broker
+        self._consumer_now = consumer
+        self._servers = servers
+        self._reader: AIOKafkaConsumer | None = None
+        self._reading = asyncio.Lock()
+        self._raw: AIOKafkaProducer | None = None
+        self._raw_starting = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Close what it has opened, within CLOSE_TIMEOUT_S; the broker is its opener's to close."""
+        clients: list[Any] = [c for c in (self._reader, self._raw) if c is not None]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await asyncio.gather(*(client.stop() for client in clients))
+
+    async def bounds(self, topics: Iterable[str], partition: int) -> Mapping[str, Bounds]:
+        partitions = [TopicPartition(topic, partition) for topic in topics]
+        async with asking():
+            begins, ends = await asyncio.gather(
+                self._consumer.beginning_offsets(partitions),
+                self._consumer.end_offsets(partitions),
+            )
+        return {tp.topic: Bounds(begins[tp], ends[tp]) for tp in partitions}
+
+    async def last_commit(self, topic: str, partition: int, start: int | None) -> tuple[int, int]:
+        end, highest = (await self.bounds([topic], partition))[topic].end, 0
+        async with aclosing(self.records(topic, partition, start, end)) as batches:
+            async for records in batches:
+                highest = max(highest, *map(commit_number, records))
+        return highest, end
+
+    async def records(
+        self, topic: str, partition: int, start: int | None, end: int
+    ) -> AsyncGenerator[Sequence[Record], None]:
+        tp = TopicPartition(topic, partition)
+        at = max(start or 0, (await self.bounds([topic], partition))[topic].begin)
+        if at >= end:
+            return
+        async with self._reading:
+            async with asking():
+                reader = await self._journal_reader()
+            reader.assign([tp])
+            reader.seek(tp, at)
+            while found := await _next_records(reader, tp, end):
+                yield [record for record in found if record.offset < end]
+
+    async def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
+        tp = TopicPartition(topic, partition)
+        async with asking():
+            found = (await self._consumer.offsets_for_times({tp: timestamp_ms}))[tp]
+        if found is not None:
+            return int(found.offset)
+        return (await self.bounds([topic], partition))[topic].end
+
+    async def publish(self, outgoing: Sequence[Outgoing], journal: Topic, mark: Mark) -> int | None:
+        groups: defaultdict[tuple[str, int], list[Outgoing]] = defaultdict(list)
+        for fact in outgoing:
+            groups[fact.topic, fact.partition].append(fact)
+        own = groups.pop((journal.name, mark.partition), [])
+        try:
+            await asyncio.gather(
+                *(self._send(facts, {}) for group in groups.values() for facts in _chunks(group))
+            )
+            # The journal last: a commit that is in it has published everything.
+            chunks = _chunks(own)
+            reached = [
+                await self._send(facts, mark_headers(mark, part, len(chunks)))
+                for part, facts in enumerate(chunks)
+            ]
+        except KafkaError as error:
+            raise TransientError(f"publishing failed: {error!r}") from error
+        return reached[-1] if reached else None
+
+    async def keep(self, dead: Sequence[DeadLetter], service: str) -> None:
+        try:
+            keeper = await self._raw_producer()
+            acks = [await _keep(keeper, letter, service) for letter in dead]
+            await asyncio.gather(*acks)
+        except KafkaError as error:
+            raise TransientError(f"the dead-letter topic is not available: {error!r}") from error
+
+    async def reroute(self, records: Sequence[Record], subjects: Sequence[str]) -> None:
+        try:
+            sender = await self._raw_producer()
+            acks = []
+            for record, subject in zip(records, subjects, strict=True):
+                count = len(self._consumer.partitions_for_topic(record.topic) or ())
+                marked = (REROUTED_HEADER, b"%d" % record.timestamp)
+                acks.append(
+                    await sender.send(
+                        record.topic,
+                        record.value,
+                        key=record.key,
+                        partition=partition_of(subject, count),
+                        headers=[*record.headers, marked],
+                    )
+                )
+            await asyncio.gather(*acks)
+        except KafkaError as error:
+            raise TransientError(f"rerouting failed: {error!r}") from error
+
+    def seek(self, positions: Mapping[str, int], partition: int) -> None:
+        for topic, offset in positions.items():
+            self._consumer.seek(TopicPartition(topic, partition), offset)
+        self.resume(positions, partition)
+
+    def pause(self, topics: Iterable[str], partition: int) -> None:
+        self._consumer.pause(*self._assigned(topics, partition))
+
+    def resume(self, topics: Iterable[str], partition: int) -> None:
+        self._consumer.resume(*self._assigned(topics, partition))
+
+    async def passed(self, topics: Iterable[str], partition: int) -> Mapping[str, int]:
+        async with asking():
+            return {
+                tp.topic: await self._consumer.position(tp)
+                for tp in self._assigned(topics, partition)
+            }
+
+    @property
+    def _consumer(self) -> AIOKafkaConsumer:
+        consumer = self._consumer_now()
+        if consumer is None:
+            raise TransientError("the consumer is closed")
+        return consumer
+
+    def _assigned(self, topics: Iterable[str], partition: int) -> list[TopicPartition]:
+        held = self._consumer.assignment()
+        return [tp for topic in topics if (tp := TopicPartition(topic, partition)) in held]
+
+    async def _journal_reader(self) -> AIOKafkaConsumer:
+        if self._reader is None:
+            reader = reader_of(self._servers)
+            await reader.start()
+            self._reader = reader
+        return self._reader
+
+    async def _raw_producer(self) -> AIOKafkaProducer:
+        """A producer that sends records byte for byte, odd headers included."""
+        async with self._raw_starting:
+            if self._raw is None:
+                producer = keeper_of(self._servers)
+                await producer.start()
+                self._raw = producer
+            return self._raw
+
+    async def _send(self, facts: Sequence[Outgoing], headers: Mapping[str, str]) -> int:
+        """One batch to one partition; the offset behind it once it is acked."""
+        acked: Any = await self._broker.publish_batch(
+            *(KafkaPublishMessage(fact.value, key=fact.key) for fact in facts),
+            topic=facts[0].topic,
+            partition=facts[0].partition,
+            headers={"content-type": CONTENT_TYPE, **headers},
+        )
+        return int(acked.offset) + len(facts)
+
+
+async def _keep(keeper: AIOKafkaProducer, letter: DeadLetter, service: str) -> Awaitable[Any]:
+    """Send a dead letter; its ack."""
+    record, headers = letter.record, letter_headers(letter, service)
+    ack: Awaitable[Any] = await keeper.send(
+        DEAD_LETTERS,
+        record.value or b"",
+        key=record.key,
+        partition=record.partition,
+        headers=[(name, text.encode()) for name, text in headers.items()],
+    )
+    return ack
+
+
+async def _next_records(reader: AIOKafkaConsumer, tp: TopicPartition, end: int) -> Sequence[Record]:
+    """The next records of a partition, none at its end; silence before it is an outage."""
+    async with asking():
+        while await reader.position(tp) < end:
+            if records := (await reader.getmany(tp, timeout_ms=JOURNAL_POLL_MS)).get(tp):
+                return records
+    return ()
+
+
+def _chunks(facts: Sequence[Outgoing]) -> list[list[Outgoing]]:
+    """Facts in batches of at most BATCH_BYTES; a larger fact is one of its own."""
+    chunks: list[list[Outgoing]] = []
+    room = 0
+    for fact in facts:
+        size = len(fact.key) + len(fact.value) + 256  # 256: headers and framing of one record
+        if size > room:
+            chunks.append([])
+            room = BATCH_BYTES
+        chunks[-1].append(fact)
+        room -= size
+    return chunks
+
+
+def mark_headers(mark: Mark, part: int, parts: int) -> dict[str, str]:
+    """The headers of one batch of a commit's facts in the journal."""
+    return {
+        _TASK_HEADER: f"{mark.service}:{mark.partition}",
+        COMMIT_HEADER: str(mark.commit_number),
+        POSITIONS_HEADER: json.dumps(dict(mark.positions), separators=(",", ":")),
+        PART_HEADER: str(part),
+        PARTS_HEADER: str(parts),
+    }
+
+
+def commit_number(record: Record) -> int:
+    """The commit that a journal's record is of, 0 where it does not say."""
+    return max((int(v or b"0") for n, v in record.headers if n == COMMIT_HEADER), default=0)

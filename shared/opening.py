@@ -1,0 +1,430 @@
+"""How a partition is opened: claimed, compared with its journal, brought up to it, published on.
+
+Redis may be behind the journal: after a failover, a restored backup, a lost second. Then all that
+the journal says is folded into it before anything is decided. An empty Redis beside a journal is
+refused, since it may be the wrong one, unless it is to be rebuilt: the same, from the beginning.
+"""
+
+from collections import Counter
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
+
+from pydantic_core import from_json
+
+from shared.batch import DeadLetter, Desk, Input, input_of
+from shared.calls import answer_id
+from shared.clock import BusinessClock, to_ms
+from shared.decode import Decoder, NotAnEvent, Reading, Record
+from shared.documents import Document, S
+from shared.errors import RefusedStart, TransientError
+from shared.events.envelope import Event
+from shared.events.parking import ParkedRecord
+from shared.folding import fold
+from shared.log import Log, Mark, behind_control_records, published
+from shared.partition_store import Claimed, Commit, PartitionStore
+from shared.service import Question
+
+FOLD_AT_ONCE = 500
+"""Facts folded in one commit: Redis answers other clients within 10 ms meanwhile."""
+LEVELS_MARGIN_MS = 600_000
+"""How far the clocks of workers, whose times are in Kafka, may be apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """Where an opened partition goes on; `facts` were folded into its Redis.
+
+    `left_out` counts, by subject, the facts of those whose first ones retention had removed.
+    """
+
+    number: int
+    journal: int
+    positions: Mapping[str, int]
+    calls: Sequence[bytes]
+    facts: int
+    left_out: Mapping[str, int]
+
+
+@dataclass
+class _Known:
+    """The highest commit in the journal, and the next positions after the last whole one."""
+
+    number: int
+    whole: int
+    positions: Mapping[str, int]
+
+
+class _Call(NamedTuple):
+    """A call to the outside that has no final answer yet, and its fact."""
+
+    id: str
+    value: bytes
+
+
+class _Told(NamedTuple):
+    """A fact of the journal, and as it was published."""
+
+    event: Event[Any]
+    value: bytes
+
+
+class Opening(Generic[S]):
+    """Opens one partition of one service; `rebuild` an empty Redis too, instead of refusing it.
+
+    `restores` says whether what crosses orders is to be brought up to date as well: once is enough
+    for all partitions of a service that is rebuilt. `told` hears how many facts were folded.
+    """
+
+    def __init__(
+        self,
+        desk: Desk[S],
+        decoder: Decoder,
+        store: PartitionStore,
+        log: Log,
+        clock: BusinessClock,
+        step: Callable[[str], Awaitable[None]],
+        *,
+        rebuild: bool = False,
+        restores: bool = True,
+        told: Callable[[int], None] = lambda _facts: None,
+    ) -> None:
+        self._desk = desk
+        self._service = desk.service
+        self._decoder = decoder
+        self._store = store
+        self._log = log
+        self._clock = clock
+        self._step = step
+        self._rebuild = rebuild
+        self._restores = restores
+        self._told = told
+        self._calls: dict[str, _Call] = {}
+        self._ended: list[str] = []
+        self._facts = 0
+        self._left_out: Counter[str] = Counter()
+        self._trimmed = False
+        self._commits = 0
+        own = (self._service.journal, *self._service.restores)
+        readings = [Reading(topic, topic.facts) for topic in own]
+        self._own = Decoder(self._service.name, readings, desk.partitions)
+
+    async def open(self, token: str) -> Opened:
+        """Open it under a fresh token; the holder's next commit needs `TOKEN:NUMBER`.
+
+        Raises TransientError when it was taken over or something is away, and RefusedStart when
+        going on would be unsafe.
+        """
+        self._token, self._held = token, f"{token}:0"
+        claimed = await self._store.claim(self._held)
+        await self._step("claimed")
+        journal, partition = self._service.journal, self._desk.partition
+        number, end = await self._log.last_commit(journal.name, partition, claimed.journal)
+        self._refuse_new_journal(claimed, end)
+        if number > claimed.commit_number and not (claimed.commit_number or self._rebuild):
+            await self._refuse_empty(number)
+        behind = number > claimed.commit_number or self._is_new(claimed)
+        if self._restores and (behind or self._rebuild):
+            await self._restore(claimed)
+        if behind:
+            claimed = await self._fold(claimed, end)
+        await self._step("journal_read")
+        positions = await self._checked_positions(claimed)
+        mark = Mark(self._service.name, partition, claimed.commit_number, positions)
+        reached = await self._log.publish(claimed.outbox, journal, mark)
+        await self._step("republished")
+        known = replace(claimed, journal=max(reached or 0, end), positions=positions)
+        commit = Commit(
+            number=known.commit_number,
+            journal=known.journal or 0,
+            positions=positions,
+            outbox=(),
+            ops=(),
+            pending=[*self._calls.values()],
+            answered=self._ended,
+        )
+        await self._commit(commit, f"{token}:{known.commit_number}")
+        return Opened(
+            number=known.commit_number,
+            journal=known.journal or 0,
+            positions=positions,
+            calls=known.calls,
+            facts=self._facts,
+            left_out=self._left_out,
+        )
+
+    # -- what can not go on -------------------------------------------------------------------
+
+    async def _refuse_empty(self, number: int) -> NoReturn:
+        """Where another worker has claimed it since, the journal holds what that one committed."""
+        name, p = self._service.name, self._desk.partition
+        if (await self._store.claim(self._held)).commit_number:
+            raise TransientError(f"partition {p} was taken over while it was opened")
+        raise RefusedStart(
+            f"Redis is empty for {name}, partition {p}, but its journal"
+            f" {self._service.journal.name} holds commit {number}: it was emptied, or is another",
+            "Check REDIS_URL; if it is right and what it held is lost, end all workers of"
+            f" {name} and run `orderflow rebuild {name}`",
+        )
+
+    def _refuse_new_journal(self, claimed: Claimed, end: int) -> None:
+        if (claimed.journal or 0) <= end:
+            return
+        name, journal = self._service.name, self._service.journal.name
+        raise RefusedStart(
+            f"Redis knows journal {journal}, partition {self._desk.partition}, up to offset"
+            f" {claimed.journal}, but it ends at {end}: the topic was made anew",
+            f"Restore the topic, or empty the Redis of {name} too, to begin anew with both",
+        )
+
+    async def _checked_positions(self, claimed: Claimed) -> dict[str, int]:
+        """The stored positions, or the beginning where there is none, checked against the log."""
+        bounds = await self._log.bounds(self._service.inputs, self._desk.partition)
+        name, p = self._service.name, self._desk.partition
+        positions = {}
+        for topic, (begin, end) in bounds.items():
+            at = claimed.positions.get(topic, begin)
+            if not begin <= at <= end:
+                what = "lost records that were never read" if at < begin else "was made anew"
+                raise RefusedStart(
+                    f"{name} stands at offset {at} of {topic}, partition {p}, which holds"
+                    f" {begin} to {end}: the topic {what}",
+                    "Restore the topic, or, knowing what is lost, set the position with"
+                    f" HSET {{{name}:{p}}}:meta next:{topic} OFFSET",
+                )
+            positions[topic] = at
+        ends = {topic: end for topic, (_, end) in bounds.items()}
+        return await behind_control_records(self._log, p, positions, ends)
+
+    # -- Redis has gone back ------------------------------------------------------------------
+
+    def _is_new(self, claimed: Claimed) -> bool:
+        """Whether it has nothing yet of what only its inputs tell."""
+        return self._rebuild and not (claimed.commit_number or self._service.whole_journal)
+
+    async def _fold(self, claimed: Claimed, end: int) -> Claimed:
+        """Bring Redis up to the journal; what it was about to publish then was published long ago.
+
+        All commits on the way leave commit number and positions as they were: who is interrupted
+        begins again, and facts that are known change nothing.
+        """
+        positions = claimed.positions
+        if not self._service.whole_journal:
+            positions = await self._decide_again(claimed)
+        known = _Known(claimed.commit_number, claimed.commit_number, positions)
+        name = self._service.journal.name
+        bounds = await self._log.bounds([name], self._desk.partition)
+        self._trimmed = bounds[name].begin > 0
+        for value in claimed.calls:
+            self._expect_answer(from_json(value)["id"], value)
+        async with aclosing(self._journal(claimed.journal, end, known)) as journal:
+            async for facts in journal:
+                await self._write(claimed, facts)
+        if not self._service.whole_journal:
+            known.positions = positions
+        return replace(
+            claimed,
+            commit_number=known.number,
+            journal=end,
+            positions=known.positions,
+            outbox=(),
+            calls=[call.value for call in self._calls.values()],
+        )
+
+    def _note_call(self, event: Event[Any], value: bytes) -> None:
+        """A fact that asks something of the outside is pending until another follows its answer."""
+        if type(event.data) in self._service.calls:
+            self._expect_answer(event.id, value)
+        elif answered := self._calls.pop(event.causationid or "", None):
+            self._ended.append(answered.id)
+
+    def _expect_answer(self, call_id: str, value: bytes) -> None:
+        self._calls[answer_id(call_id, final=True)] = _Call(call_id, value)
+
+    async def _journal(
+        self, start: int | None, end: int, known: _Known
+    ) -> AsyncGenerator[Sequence[_Told], None]:
+        """The facts of the journal, some at a time; notes what their batches say in `known`.
+
+        Where the last commit was published only in part, the facts at the end about one subject
+        may lack others of the same event: that event is decided again, to the same ids.
+        """
+        run: list[_Told] = []
+        commit, whole = 0, True
+        name = self._service.journal.name
+        async with aclosing(self._log.records(name, self._desk.partition, start, end)) as log:
+            async for records in log:
+                ready: list[_Told] = []
+                for record in records:
+                    mark = published(record)
+                    if mark is None:
+                        continue  # no task of ours wrote it
+                    fact = _Told(self._read(record), record.value or b"")
+                    subject = fact.event.subject
+                    if run and (run[-1].event.subject != subject or mark.commit_number != commit):
+                        ready += run
+                        run = []
+                    run.append(fact)
+                    commit, whole = mark.commit_number, mark.whole
+                    known.number = max(known.number, commit)
+                    if whole and commit > known.whole:
+                        known.whole, known.positions = commit, mark.positions
+                for some in _some_at_a_time(ready):
+                    yield some
+        if whole:
+            yield run
+
+    def _read(self, record: Record) -> Event[Any]:
+        event = self._own.decode(record, self._clock.timeline)
+        if isinstance(event, Event):
+            return event
+        what = event.detail if isinstance(event, NotAnEvent) else "an unknown type"
+        raise RefusedStart(
+            f"{record.topic}:{record.partition}:{record.offset} is no fact of this release: {what}",
+            f"Start the release of {self._service.name} that wrote it",
+        )
+
+    async def _write(self, claimed: Claimed, facts: Sequence[_Told]) -> None:
+        """Fold facts into the documents, and into what crosses orders: two trips."""
+        events = [fact.event for fact in facts]
+        before = await self._load(events, self._questions(events))
+        after = dict(before)
+        for event, value in facts:
+            known = after[event.subject]
+            if self._trimmed and not known.version and (event.subjectversion or 0) > 1:
+                self._left_out[event.subject] += 1
+                continue
+            after[event.subject] = fold(self._service, known, event)
+            self._note_call(event, value)
+        await self._commit_documents(claimed, before, after)
+        self._facts += len(facts)
+        self._told(self._facts)
+
+    async def _restore(self, claimed: Claimed) -> None:
+        """Bring what crosses orders up to what all partitions have told of it (P1).
+
+        Before any task decides: what a partition has not folded yet is given away no second time.
+        """
+        since_ms = await self._known_until_ms(claimed.journal)
+        for topic in self._service.restores:
+            for partition in range(self._desk.partitions):
+                end = (await self._log.bounds([topic.name], partition))[topic.name].end
+                start = None
+                if since_ms is not None:
+                    start = await self._log.offset_at(topic.name, partition, since_ms)
+                async with aclosing(self._log.records(topic.name, partition, start, end)) as log:
+                    async for records in log:
+                        found = [self._own.decode(r, self._clock.timeline) for r in records]
+                        events = [event for event in found if isinstance(event, Event)]
+                        for some in _some_at_a_time(events):
+                            await self._store.load([], self._questions(some))
+
+    async def _known_until_ms(self, journal: int | None) -> int | None:
+        """A wall instant up to which Redis certainly knew everything; None where it is empty."""
+        if not journal:
+            return None
+        name, p = self._service.journal.name, self._desk.partition
+        last: int | None = None
+        async with aclosing(self._log.records(name, p, journal - 1, journal)) as log:
+            async for records in log:
+                last = records[-1].timestamp - LEVELS_MARGIN_MS
+        return last
+
+    async def _decide_again(self, claimed: Claimed) -> Mapping[str, int]:
+        """Decide again, up to their ends, the inputs of a service whose journal is not whole."""
+        bounds = await self._log.bounds(self._service.inputs, self._desk.partition)
+        for topic, (_, end) in bounds.items():
+            start = claimed.positions.get(topic)
+            async with aclosing(self._log.records(topic, self._desk.partition, start, end)) as log:
+                async for records in log:
+                    for some in _some_at_a_time(records):
+                        await self._decide(claimed, topic, some)
+        return {topic: end for topic, (_, end) in bounds.items()}
+
+    async def _decide(self, claimed: Claimed, topic: str, records: Iterable[Record]) -> None:
+        publisher, timeline = self._service.publisher_of[topic], self._clock.timeline
+        inputs, dead = [], []
+        for record in records:
+            found = self._decoder.decode(record, timeline)
+            if isinstance(found, Event):
+                inputs.append(input_of(found, record, timeline, publisher))
+            elif isinstance(found, NotAnEvent):
+                dead.append(DeadLetter(record, found.reason, found.detail, found.field))
+        before = await self._load([item.received.event for item in inputs], ())
+        decided = self._desk.decide(inputs, before, _parks_nothing)
+        if dead or decided.dead:
+            await self._log.keep([*dead, *decided.dead], self._service.name)
+        await self._commit_documents(claimed, before, {**before, **decided.after})
+        self._facts += len(inputs)
+        self._told(self._facts)
+
+    # -- Redis --------------------------------------------------------------------------------
+
+    def _questions(self, facts: Iterable[Event[Any]]) -> list[Question]:
+        reapply = self._service.reapply
+        return [question for fact in facts for question in reapply(fact)] if reapply else []
+
+    async def _load(
+        self, events: Iterable[Event[Any]], questions: Sequence[Question]
+    ) -> dict[str, Document[S]]:
+        """The documents that events are about, as they lie in Redis."""
+        documents, partition = self._service.documents, self._desk.partition
+        subjects = list(dict.fromkeys(event.subject for event in events))
+        keys = [documents.key(partition, subject) for subject in subjects]
+        stored, _ = await self._store.load(keys, questions)
+        return {s: documents.read(s, raw) for s, raw in zip(subjects, stored, strict=True)}
+
+    async def _commit_documents(
+        self,
+        claimed: Claimed,
+        before: Mapping[str, Document[S]],
+        after: Mapping[str, Document[S]],
+    ) -> None:
+        documents, timeline = self._service.documents, self._clock.timeline
+        ops = [
+            op
+            for subject, document in after.items()
+            if document is not before[subject]
+            for op in documents.write(
+                self._desk.partition,
+                before[subject],
+                document,
+                lambda instant: timeline.wall_ms(to_ms(instant)),
+            )
+        ]
+        commit = Commit(
+            number=claimed.commit_number,
+            journal=claimed.journal or 0,
+            positions=claimed.positions,
+            outbox=(),
+            ops=ops,
+        )
+        self._commits += 1
+        await self._commit(commit, f"{self._token}:folding {self._commits}")
+
+    async def _commit(self, commit: Commit, following: str) -> None:
+        if not await self._store.commit(self._held, following, commit):
+            partition = self._desk.partition
+            raise TransientError(f"partition {partition} was taken over: commit refused")
+        self._held = following
+
+
+T = TypeVar("T")
+
+
+def _some_at_a_time(all_: Sequence[T]) -> Iterator[Sequence[T]]:
+    for at in range(0, len(all_), FOLD_AT_ONCE):
+        yield all_[at : at + FOLD_AT_ONCE]
+
+
+def _parks_nothing(parked: ParkedRecord) -> Input:
+    raise ValueError(f"{parked.event_id} is parked by a service whose journal is not whole")

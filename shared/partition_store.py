@@ -1,0 +1,165 @@
+"""What Redis keeps of one partition of one service, and the scripts that change it as one.
+
+Keys, all under the hash tag `{SERVICE:PARTITION}`: `fence` (the token of who may commit), `meta`
+(a hash: the commit number, the journal's offset behind the last acked outbox, and the next offset
+of each input topic), `outbox` (a list: facts committed, publication not known yet), `calls` (a
+hash: the facts that ask something of the outside and have no final answer yet, by their ids), and
+the documents (`shared/documents.py`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+
+from shared.batch import Outgoing
+from shared.documents import Op
+from shared.redis import Argument, Pipeline, Script
+from shared.service import Question
+
+OUTBOX_CHUNK = 1_000
+"""Facts of one RPUSH: Lua unpacks some 8 000 arguments at most."""
+
+_NEXT = "next:"
+_CLAIM = Script(Path(__file__).with_name("claim.lua"))
+_COMMIT = Script(Path(__file__).with_name("commit.lua"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claimed:
+    """What the last commit of a partition left behind.
+
+    `journal` is the journal's offset behind the last outbox known to be acked, None before the
+    first; `positions` the next offset of each input topic.
+    """
+
+    commit_number: int
+    journal: int | None
+    positions: Mapping[str, int]
+    outbox: Sequence[Outgoing]
+    calls: Sequence[bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """What one batch changes; calls of its outbox are pending from now on, `answered` ones not.
+
+    `pending` are others that are, too: their ids, and their facts.
+    """
+
+    number: int
+    journal: int
+    positions: Mapping[str, int]
+    outbox: Sequence[Outgoing]
+    ops: Sequence[Op]
+    answered: Sequence[str] = ()
+    pending: Sequence[tuple[str, bytes]] = ()
+
+
+class PartitionStore:
+    """One partition's working state in Redis."""
+
+    def __init__(self, redis: Redis, service: str, partition: int) -> None:
+        self._redis = redis
+        tag = f"{{{service}:{partition}}}"
+        self._fence, self._meta, self._outbox = f"{tag}:fence", f"{tag}:meta", f"{tag}:outbox"
+        self._calls = f"{tag}:calls"
+
+    async def claim(self, token: str) -> Claimed:
+        """Take the partition over with a fresh token; whoever held it can commit no more."""
+        keys = [self._fence, self._meta, self._outbox, self._calls]
+        reply = await _CLAIM(self._redis, keys, [token])
+        return _claimed(*reply)
+
+    def ask_token(self, pipeline: Pipeline) -> None:
+        """Ask, as part of a trip, for the stored token: the reply is None where there is none."""
+        pipeline.queue("GET", self._fence)
+
+    def ask_positions(self, pipeline: Pipeline) -> None:
+        """Ask, as part of a trip, how far the partition is: `positions_of` reads the reply."""
+        pipeline.queue("HGETALL", self._meta)
+
+    def ask_outbox(self, pipeline: Pipeline) -> None:
+        """Ask, as part of a trip, how many facts may not be published: the reply is a number."""
+        pipeline.queue("LLEN", self._outbox)
+
+    def ask_calls(self, pipeline: Pipeline) -> None:
+        """Ask, as part of a trip, how many calls have no final answer: the reply is a number."""
+        pipeline.queue("HLEN", self._calls)
+
+    def forget(self, pipeline: Pipeline) -> None:
+        """Forget, as part of a trip, how far the partition is: until a rebuild nobody goes on."""
+        pipeline.queue("DEL", self._fence, self._meta)
+
+    async def load(
+        self, keys: Sequence[str], questions: Sequence[Question]
+    ) -> tuple[Sequence[bytes | None], Sequence[Any]]:
+        """Read documents and ask questions, in their order, in one trip."""
+        pipeline = Pipeline(self._redis)
+        if keys:
+            pipeline.queue("MGET", *keys)
+        for question in questions:
+            question.script.queue(pipeline, question.keys, question.args)
+        replies = await pipeline.run() if len(pipeline) else []
+        documents = replies[0] if keys else []
+        asked = replies[1:] if keys else replies
+        answers = [q.read(reply) for q, reply in zip(questions, asked, strict=True)]
+        return documents, answers
+
+    async def commit(self, held: str, following: str, commit: Commit) -> bool:
+        """Write a batch if the token held is still the stored one; False is a refusal."""
+        positions = [
+            part for topic, offset in commit.positions.items() for part in (_NEXT + topic, offset)
+        ]
+        meta = ("commit", commit.number, "journal", commit.journal, *positions)
+        ops = [Op("HSET", self._meta, meta), Op("DEL", self._outbox), *commit.ops]
+        packed = [
+            b"\n".join((o.topic.encode(), b"%d" % o.partition, o.key, o.value))
+            for o in commit.outbox
+        ]
+        chunks = range(0, len(packed), OUTBOX_CHUNK)
+        ops += [Op("RPUSH", self._outbox, tuple(packed[n : n + OUTBOX_CHUNK])) for n in chunks]
+        ops += [Op("HSET", self._calls, (o.call, o.value)) for o in commit.outbox if o.call]
+        ops += [Op("HSET", self._calls, pending) for pending in commit.pending]
+        ops += [Op("HDEL", self._calls, (call,)) for call in commit.answered]
+        return await self._run(held, following, ops)
+
+    async def settle(self, held: str, following: str, journal: int) -> bool:
+        """Note that the outbox is acked, while there is nothing else to commit.
+
+        It makes a new token as well: a Redis that goes back to before it is one that went back.
+        """
+        ops = [Op("HSET", self._meta, ("journal", journal)), Op("DEL", self._outbox)]
+        return await self._run(held, following, ops)
+
+    async def _run(self, held: str, following: str, ops: Iterable[Op]) -> bool:
+        keys: list[str] = [self._fence]
+        args: list[Argument] = [held, following]
+        for op in ops:
+            keys.append(op.key)
+            args += (op.command, len(op.args), *op.args)
+        return bool(await _COMMIT(self._redis, keys, args))
+
+
+def positions_of(meta: Mapping[bytes, bytes]) -> dict[str, int]:
+    """The next offset of each input topic, as Redis keeps it; none before the first commit."""
+    texts = {name.decode(): value for name, value in meta.items()}
+    return {k.removeprefix(_NEXT): int(v) for k, v in texts.items() if k.startswith(_NEXT)}
+
+
+def _claimed(flat: Sequence[bytes], outbox: Sequence[bytes], calls: Sequence[bytes]) -> Claimed:
+    meta = dict(zip(flat[::2], flat[1::2], strict=True))
+    return Claimed(
+        commit_number=int(meta.get(b"commit", 0)),
+        journal=int(meta[b"journal"]) if b"journal" in meta else None,
+        positions=positions_of(meta),
+        outbox=[_outgoing(entry) for entry in outbox],
+        calls=calls,
+    )
+
+
+def _outgoing(entry: bytes) -> Outgoing:
+    topic, partition, key, value = entry.split(b"\n", 3)
+    return Outgoing(topic.decode(), int(partition), key, value)
