@@ -1,0 +1,59 @@
+"""The inventory service, put together."""
+
+from services.inventory.decisions import decide
+from services.inventory.state import OrderStock, evolve
+from services.inventory.store import ask, documents, reapply
+from shared.decode import Reading
+from shared.events.fulfillment import (
+    FULFILLMENT_EVENTS,
+    OpenUnitsCanceled,
+    OrderCanceled,
+    PackageConfirmed,
+    ReorderAsked,
+    RequestRefused,
+    UnitsReturned,
+)
+from shared.events.inventory import INVENTORY_EVENTS, STOCK_LEVELS
+from shared.events.storefront import ORDERS, OrderPlaced
+from shared.events.warehouse import STOCK
+from shared.service import Service
+from shared.worker import run
+
+
+def build() -> Service[OrderStock]:
+    """What inventory reads, asks, decides and writes, for the partition task."""
+    return Service(
+        name="inventory",
+        reads=(
+            Reading(ORDERS, (OrderPlaced,)),
+            Reading(STOCK, STOCK.facts),
+            Reading(
+                FULFILLMENT_EVENTS,
+                (
+                    OrderCanceled,
+                    OpenUnitsCanceled,
+                    PackageConfirmed,
+                    UnitsReturned,
+                    ReorderAsked,
+                    RequestRefused,
+                ),
+            ),
+        ),
+        journal=INVENTORY_EVENTS,
+        publishes=(STOCK_LEVELS,),
+        asks=(ask,),
+        reapply=reapply,
+        restores=(STOCK_LEVELS,),
+        decide=decide,
+        evolve=evolve,
+        documents=documents,
+    )
+
+
+def main() -> None:
+    """Run the service until it is told to stop."""
+    run(build())
+
+
+if __name__ == "__main__":
+    main()
