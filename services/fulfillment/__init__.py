@@ -1,0 +1,1 @@
+"""Fulfillment: the order's life, and the only owner of its status."""
