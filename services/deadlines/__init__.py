@@ -1,0 +1,1 @@
+"""Deadlines: remembers when, and says so when it comes."""

@@ -1,0 +1,77 @@
+"""What a subject waits for, by the service that waits."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Annotated, ClassVar, NamedTuple
+
+from pydantic import Field
+
+from shared.documents import State
+from shared.events.deadlines import DeadlineReached
+from shared.events.envelope import Fact, OpenDeadline
+from shared.events.fields import Identifier
+
+
+class Listed(OpenDeadline):
+    """A deadline that its publisher lists as open; reached once, it is not announced again."""
+
+    reached: bool = False
+
+
+class Armed(NamedTuple):
+    """A deadline of one subject that is still to come."""
+
+    publisher: str
+    kind: str
+    due: datetime
+
+
+MAX_PUBLISHERS = 16
+"""Services that may say deadlines of one subject; there are two."""
+
+
+class Deadlines(State):
+    """The deadlines of one subject."""
+
+    listed: Annotated[Mapping[str, tuple[Listed, ...]], Field(max_length=MAX_PUBLISHERS)] = {}
+
+    @property
+    def lingers(self) -> bool:
+        return not any(self.armed())
+
+    def armed(self) -> Iterator[Armed]:
+        """What is to be said when it comes."""
+        for publisher, listed in self.listed.items():
+            for deadline in listed:
+                if not deadline.reached:
+                    yield Armed(publisher, deadline.kind, deadline.due)
+
+
+class DeadlinesListed(Fact):
+    """What a publisher's latest fact lists as open. It changes the state and goes nowhere."""
+
+    TYPE: ClassVar[str] = "deadlines.listed.v1"
+
+    publisher: Identifier
+    open: tuple[OpenDeadline, ...]
+
+
+def evolve(state: Deadlines | None, fact: Fact, _time: datetime) -> Deadlines:
+    """The state after a fact."""
+    listed = dict(state.listed) if state is not None else {}
+    match fact:
+        case DeadlinesListed(publisher=publisher):
+            over = {(d.kind, d.due) for d in listed.get(publisher, ()) if d.reached}
+            listed[publisher] = tuple(
+                Listed(kind=d.kind, due=d.due, reached=(d.kind, d.due) in over) for d in fact.open
+            )
+        case DeadlineReached(publisher=publisher):
+            listed[publisher] = tuple(
+                d.model_copy(update={"reached": True})
+                if (d.kind, d.due) == (fact.kind, fact.due)
+                else d
+                for d in listed.get(publisher, ())
+            )
+        case _:
+            raise TypeError(f"{fact.TYPE} is no fact of deadlines")
+    return Deadlines(listed=listed)
