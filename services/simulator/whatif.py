@@ -1,0 +1,202 @@
+"""What would have become of a history under another policy: its orders, run through the rules.
+
+The services decide, in virtual time (`engine.py`); here is what they are told, and what is counted
+of what they say.
+"""
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from services.deadlines import app as deadlines
+from services.fulfillment import app as fulfillment
+from services.inventory import app as inventory
+from services.payment import app as payment
+from services.simulator.engine import Engine, Said
+from services.simulator.history import Mapped, PastOrder
+from services.simulator.retold import Kind, amount_of, retold
+from services.simulator.stock import MemoryStock
+from shared.events.fulfillment import FULFILLMENT_EVENTS, OrderUnshipped, ShipmentLate
+from shared.events.inventory import StockReleased, StockReserved, StockShipped
+from shared.events.notices import NoticeRequested
+from shared.events.payment import RefundRequested
+from shared.policy import Policies, Policy
+
+HOUR = timedelta(hours=1)
+
+
+@dataclass
+class Result:
+    """What a history came to under one policy.
+
+    `outcomes` counts orders by status and reason and by the file's own final status; `notices` by
+    recipient and kind; `canceled` is what the canceled orders were for, by reason and currency, of
+    those whose amount the file gives; `held` are the units of stock that orders held, by when that
+    changed; `late` counts by the local day of an order's purchase those that were late.
+    """
+
+    name: str
+    policy: Policy
+    orders: int = 0
+    events: int = 0
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    notices: Counter[tuple[str, str]] = field(default_factory=Counter)
+    late_orders: int = 0
+    new_delivery_dates: int = 0
+    unit_hours: float = 0.0
+    canceled_minor: Counter[tuple[str, str]] = field(default_factory=Counter)
+    orders_with_amount: int = 0
+    held: list[tuple[datetime, int]] = field(default_factory=list)
+    days_late: Counter[int] = field(default_factory=Counter)
+
+
+def run(
+    name: str,
+    policy: Policy,
+    history: Sequence[PastOrder],
+    mapped: Mapped,
+    on_hand: Mapping[tuple[str, str], int] | None = None,
+) -> Result:
+    """Run a history under one policy, whatever marketplace its orders are of.
+
+    `on_hand` is the stock by seller and SKU; without it there is always enough.
+    """
+    telling = _Telling(history, mapped)
+    tally = _Tally(telling)
+    builds = (inventory, payment, fulfillment, deadlines)
+    services = [service.build() for service in builds]
+    engine = Engine(services, Policies(policy), MemoryStock(on_hand), tally)
+    engine.run(telling.events(), tally.answers)
+    return tally.result(name, policy, engine.decided)
+
+
+class _Telling:
+    """The history as events: what the file says by itself, and what a seller says in answer."""
+
+    def __init__(self, history: Sequence[PastOrder], mapped: Mapped) -> None:
+        self.orders = {order.order_id: order for order in history}
+        self.mapped = mapped
+
+    def events(self) -> Iterator[Said]:
+        """What happens whatever the services decide, in the order of its time."""
+        moments: list[tuple[datetime, int, Kind, PastOrder]] = []
+        for order in self.orders.values():
+            known: tuple[tuple[Kind, datetime | None], ...] = (
+                ("placed", order.purchased),
+                ("approved", order.approved),
+                ("delivered", order.delivered),
+            )
+            moments += [(at, len(moments), kind, order) for kind, at in known if at is not None]
+        heapq.heapify(moments)
+        while moments:
+            at, _, kind, order = heapq.heappop(moments)
+            yield self.event(order, kind, at)
+
+    def confirmation(self, order_id: str, unshipped_at: datetime) -> Said | None:
+        """The seller's, of an order that became Unshipped; None where the file has none."""
+        order = self.orders[order_id]
+        if order.carrier is None:
+            return None
+        return self.event(order, "carrier", max(order.carrier, unshipped_at))
+
+    def event(self, order: PastOrder, kind: Kind, at: datetime) -> Said:
+        topic, fact = retold(order, kind, at, self.mapped)
+        return Said(f"{order.order_id}:{kind}", fact.TYPE, order.order_id, at, fact, topic)
+
+
+@dataclass
+class _Standing:
+    """How an order stands."""
+
+    status: str = "unknown"
+    reason: str = ""
+    late_notices: int = 0
+    units: int = 0
+    since: datetime | None = None
+
+    @property
+    def label(self) -> str:
+        return f"{self.status}: {self.reason}" if self.reason else self.status
+
+
+class _Tally:
+    """Looks on and counts."""
+
+    def __init__(self, telling: _Telling) -> None:
+        self._telling = telling
+        self._orders: defaultdict[str, _Standing] = defaultdict(_Standing)
+        self._notices: Counter[tuple[str, str]] = Counter()
+        self._unit_time = timedelta(0)
+        self._held: list[tuple[datetime, int]] = []
+        self._answers: list[Said] = []
+
+    def __call__(self, service: str, state: Any, facts: Sequence[Said]) -> None:
+        if service == fulfillment.build.__module__.split(".")[1]:
+            self._note(state, facts)
+        for said in facts:
+            self._count(said)
+
+    def _note(self, state: Any, facts: Sequence[Said]) -> None:
+        if facts and facts[0].topic is FULFILLMENT_EVENTS and state is not None:
+            standing = self._orders[state.order_id]
+            standing.status = state.status
+            standing.reason = state.cancellation.reason if state.cancellation else ""
+
+    def _count(self, said: Said) -> None:
+        match said.data:
+            case NoticeRequested(recipient=recipient, kind=kind):
+                self._notices[recipient, kind] += 1
+            case ShipmentLate(occurrence=occurrence):
+                self._orders[said.subject].late_notices = occurrence
+            case OrderUnshipped():
+                if confirmation := self._telling.confirmation(said.subject, said.time):
+                    self._answers.append(confirmation)
+            case RefundRequested():
+                order = self._telling.orders[said.subject]
+                self._answers.append(self._telling.event(order, "refunded", said.time))
+            case StockReserved(units=units):
+                self._hold(said, sum(line.quantity for line in units))
+            case StockReleased(units=units):
+                self._hold(said, -sum(line.quantity for line in units))
+            case StockShipped(changes=changes):
+                self._hold(said, -sum(moved.change for moved in changes))
+
+    def _hold(self, said: Said, change: int) -> None:
+        """An order holds units from now on, or fewer of them."""
+        standing = self._orders[said.subject]
+        if standing.since is not None:
+            self._unit_time += standing.units * (said.time - standing.since)
+        standing.units, standing.since = standing.units + change, said.time
+        if change:
+            self._held.append((said.time, change))
+
+    def answers(self) -> Sequence[Said]:
+        """What sellers and the gateway say because of what they have just seen."""
+        found, self._answers = self._answers, []
+        return found
+
+    def result(self, name: str, policy: Policy, events: int) -> Result:
+        """The counts, once all has come to rest."""
+        orders = self._telling.orders
+        result = Result(name, policy, len(orders), events, notices=self._notices)
+        for order_id, past in orders.items():
+            standing = self._orders[order_id]
+            result.outcomes[standing.label, past.status] += 1
+            result.late_orders += standing.late_notices > 0
+            result.new_delivery_dates += standing.late_notices
+            result.days_late[standing.late_notices] += 1
+            if past.amount is None:
+                continue
+            result.orders_with_amount += 1
+            if standing.status == "Canceled":
+                amount = amount_of(past, self._telling.mapped)
+                result.canceled_minor[standing.reason, amount.currency] += amount.amount_minor
+        result.unit_hours = self._unit_time / HOUR
+        held = 0
+        for at, change in self._held:
+            held += change
+            result.held.append((at, held))
+        return result
