@@ -1,0 +1,10 @@
+"""What the exit code of a command says; `orderflow --help` lists them."""
+
+EXIT_FAILED = 1
+"""Something failed while running: Kafka or Redis is away, a process died, books do not balance."""
+
+EXIT_USAGE = 2
+"""A wrong command, option, argument or field; each is named. (What typer ends with, too.)"""
+
+EXIT_REFUSED = 3
+"""Refused to start: a wrong setting, a missing topic, no Redis; the message says what to do."""

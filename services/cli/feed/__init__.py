@@ -1,0 +1,1 @@
+"""`orderflow feed`: a marketplace's order history, replayed through the running services."""

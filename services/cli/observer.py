@@ -1,0 +1,96 @@
+"""One who looks at the whole running system from outside: is it at rest, do its books balance."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from redis.asyncio import Redis
+from rich.table import Table
+from rich.text import Text
+
+from services.deadlines.app import build as build_deadlines
+from services.deadlines.store import ledger_key, read_ledger
+from services.fulfillment.app import build as build_fulfillment
+from services.inventory.app import build as build_inventory
+from services.inventory.store import all_holdings, all_levels
+from services.payment.app import build as build_payment
+from shared.books.inputs import Acknowledged
+from shared.books.provider import Moved
+from shared.books.reading import audit
+from shared.books.result import Books
+from shared.clock import BusinessClock
+from shared.events.topics import TOPICS
+from shared.kafka import checked_partitions
+from shared.log_reader import LogReader, open_reader
+from shared.redis import connect
+from shared.rest import Part, Rest
+from shared.settings import Settings
+
+MAX_VIOLATIONS_SHOWN = 10
+"""Of one promise; JSON has more."""
+
+
+@dataclass(frozen=True)
+class Observer:
+    """The clients of one who looks; they close when `observe` ends."""
+
+    reader: LogReader
+    clock: BusinessClock
+    rest: Rest
+    redis: Redis
+
+    async def audit(
+        self,
+        acknowledged: Iterable[Acknowledged] | None = None,
+        moves: Iterable[Moved] | None = None,
+    ) -> Books:
+        """The books: P1 to P6 over all topics and Redis, of a system at rest.
+
+        `acknowledged` is what producers remember of what Kafka acknowledged to them, `moves` the
+        payment provider's ledger where one is asked.
+        """
+        return await audit(
+            self.rest,
+            read_ledger=partial(read_ledger, self.redis),
+            levels=all_levels(self.redis),
+            holdings=all_holdings(self.redis),
+            acknowledged=acknowledged,
+            moves=moves,
+        )
+
+
+@asynccontextmanager
+async def observe(settings: Settings) -> AsyncIterator[Observer]:
+    """Look at the system that these settings name, whose services share one Redis."""
+    async with AsyncExitStack() as stack:
+        redis = connect(settings.redis_url)
+        stack.push_async_callback(redis.aclose)
+        clock_redis = connect(settings.clock_redis_url)
+        stack.push_async_callback(clock_redis.aclose)
+        clock = BusinessClock(clock_redis)
+        await clock.refresh()
+        servers = settings.kafka_bootstrap_servers
+        partitions = await checked_partitions(servers, [topic.name for topic in TOPICS])
+        reader = await stack.enter_async_context(open_reader(servers, partitions))
+        builds = (build_inventory, build_payment, build_fulfillment, build_deadlines)
+        parts = [Part(build(), redis) for build in builds]
+        yield Observer(reader, clock, Rest(parts, reader, clock, ledger_key), redis)
+
+
+def books_table(books: Books) -> Table:
+    """The books for people: a row per promise, its counts, and what violates it."""
+    said = "The books balance." if books.balanced else "The books do NOT balance."
+    table = Table(title="The books", caption=said, title_justify="left", caption_justify="left")
+    table.add_column("")
+    table.add_column("promise", ratio=2)
+    table.add_column("looked at", ratio=3)
+    for page in books.pages:
+        counts = ", ".join(f"{name} {count:,}" for name, count in page.counts.items())
+        wrong = [str(violation) for violation in page.violations[:MAX_VIOLATIONS_SHOWN]]
+        wrong += [f"{page.violated - len(wrong)} more"] * (page.violated > len(wrong))
+        wrong += [f"looked at no {name}" for name in page.unchecked]
+        mark = "[green]✓[/]" if page.holds else "[red]✗[/]"
+        shown = Text("\n").join([Text(counts), *(Text(w, style="red") for w in wrong)])
+        table.add_row(f"{mark} {page.promise}", page.claim, shown)
+    return table

@@ -1,0 +1,1 @@
+"""`orderflow policy check`: what a policy says, in sentences and for an order worked through."""

@@ -1,0 +1,1 @@
+"""`orderflow whatif`: what a history would have come to under other policies."""

@@ -1,0 +1,106 @@
+"""`orderflow whatif FILE.csv --policy A.yaml --policy B.yaml`: the command."""
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.cli.exit_codes import EXIT_USAGE
+from services.cli.feed.command import MAX_BAD_ROWS_SHOWN, OLIST
+from services.cli.stock import read_counts
+from services.cli.whatif.figures import Figures, figures
+from services.cli.whatif.page import page
+from services.simulator.history import BadRow, PastOrder, read_history, read_mapping
+from services.simulator.retold import SELLER
+from services.simulator.whatif import run
+from shared.policy import read_policy
+
+_console = Console(stderr=True)
+
+
+class Form(StrEnum):
+    """What is printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def whatif(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="A CSV file, one row per order.")
+    ],
+    policy: Annotated[list[Path], typer.Option(exists=True, dir_okay=False, help="A policy file.")],
+    mapping: Annotated[Path, typer.Option(help="Which column is what.")] = OLIST,
+    stock: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="seller,sku,quantity; else unlimited."),
+    ] = None,
+    form: Annotated[Form, typer.Option("--format", help="What is printed.")] = Form.TABLE,
+    html: Annotated[Path | None, typer.Option(help="Write a page with plots here, too.")] = None,
+) -> None:
+    """Say what a history would have come to under each policy, side by side.
+
+    The services' own decisions, in virtual time, without Kafka and Redis. A stock file's seller
+    is HISTORY.
+    """
+    mapped, policies = read_mapping(mapping), [(path.stem, read_policy(path)) for path in policy]
+    rows = list(read_history(file, mapped))
+    bad = [row for row in rows if isinstance(row, BadRow)]
+    history = [row for row in rows if isinstance(row, PastOrder)]
+    for row in bad[:MAX_BAD_ROWS_SHOWN]:
+        _console.print(f"{file}:{row.line}: {row.reason}", markup=False, soft_wrap=True)
+    _console.print(f"{file}: {len(history)} orders, {len(bad)} bad rows")
+    on_hand = _on_hand(stock)
+    results = []
+    for name, numbers in policies:
+        with _console.status(f"{name} …"):
+            results.append(run(name, numbers, history, mapped, on_hand))
+    found = figures(results)
+    if html is not None:
+        html.write_text(page(file.name, found, results), encoding="utf-8")
+    _print(form, found)
+
+
+def _on_hand(stock: Path | None) -> dict[tuple[str, str], int] | None:
+    if stock is None:
+        return None
+    facts, reasons = read_counts(stock)
+    for line, reason in reasons.items():
+        typer.echo(f"{stock}:{line}: {reason}", err=True)
+    if reasons or any(fact.seller_id != SELLER for fact in facts):
+        typer.echo(f"orderflow whatif: {stock}: each row is of the seller {SELLER}", err=True)
+        raise typer.Exit(EXIT_USAGE)
+    return {(fact.seller_id, fact.sku): fact.on_hand for fact in facts}
+
+
+def _print(form: Form, found: Figures) -> None:
+    if form is Form.JSON:
+        typer.echo(json.dumps(found.as_dict(), indent=2))
+    elif form is Form.CSV:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(("figure", *found.policies))
+        writer.writerows((figure, *values) for figure, values in found.rows)
+    else:
+        Console().print(_table(found))
+
+
+def _table(found: Figures) -> Table:
+    table = Table(title=f"{found.orders} orders")
+    table.add_column("")
+    for name in found.policies:
+        table.add_column(name, justify="right")
+    for figure, values in found.rows:
+        table.add_row(figure, *_shown(values))
+    return table
+
+
+def _shown(values: Sequence[float]) -> list[str]:
+    return [f"{value:,}" for value in values]
