@@ -1,0 +1,250 @@
+"""`orderflow up` as a newcomer runs it: a process that starts all, and leaves nothing behind."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from pydantic import TypeAdapter
+
+from services.cli.addresses import settings_here
+from services.cli.kafka_server import KafkaServer, choose_kafka
+from services.cli.run import ServiceName
+from shared.events.envelope import Event
+from shared.events.inventory import STOCK_LEVELS, StockLevelChanged
+from shared.kafka import create_topics, topic_settings
+from tests.support.programs import gone
+from tests.support.systems import NO_PROGRAMS, Up, children, orderflow, up
+
+ENDS_WITHIN_S = 10.0
+"""What is promised of SIGTERM."""
+
+pytestmark = pytest.mark.timeout(480)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """The system on the best servers of this machine, for tests that leave it running."""
+    with up(tmp_path_factory.mktemp("up"), "--partitions", "4") as started:
+        started.wait_until_said("Ready after")
+        yield started
+
+
+def health(url: str) -> object:
+    host, port, path = re.fullmatch(r"http://([^:]+):(\d+)(/.*)", url).groups()  # type: ignore[union-attr]
+    connection = HTTPConnection(host, int(port), timeout=5)
+    connection.request("GET", path)
+    answer = json.load(connection.getresponse())
+    connection.close()
+    return answer
+
+
+def test_up_says_what_it_chose_and_where_everything_is(running: Up) -> None:
+    kafka, redis, topics, *_ = running.said.splitlines()
+
+    assert re.match(r"(Apache Kafka|embedded Kafka).* on 127\.0\.0\.1:\d+, ", kafka)
+    assert re.match(r"Redis \S+ on 127\.0\.0\.1:\d+, ", redis)
+    assert topics == "12 topics with 4 partitions each, 12 of them new"
+    for service in ServiceName:
+        line = re.search(rf"{service} +(http://\S+/health) +log (\S+)", running.said)
+        assert line, running.said
+        answer = health(line[1])
+        assert isinstance(answer, dict)
+        assert (answer["service"], answer["ready"]) == (service, True)
+        assert answer["partitions"] == {str(p): "open" for p in range(4)}
+        assert (running.directory / line[2]).read_text()
+    assert str(running.directory / ".orderflow") in running.said
+
+
+def test_stock_that_is_set_beside_it_becomes_a_level(running: Up) -> None:
+    said = orderflow("stock", "set", "SELLER-11", "LAMP/RED 40W", "7", cwd=running.directory)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.startswith("accepted stock.set.v1 SELLER-11/LAMP/RED 40W: topic stock, ")
+
+    said = orderflow("stock", "adjust", "SELLER-11", "LAMP/RED 40W", "-3", cwd=running.directory)
+    assert (said.returncode, said.stderr) == (0, "")
+    said = orderflow("stock", "restock", "SELLER-11", "LAMP/RED 40W", "6", cwd=running.directory)
+    assert said.stdout.startswith("accepted stock.restocked.v1 SELLER-11/LAMP/RED 40W: ")
+    damage = ("damage", "SELLER-11", "LAMP/RED 40W", "2", "fell off the shelf")
+    said = orderflow("stock", *damage, cwd=running.directory)
+    assert said.stdout.startswith("accepted stock.damaged.v1 SELLER-11/LAMP/RED 40W: ")
+
+    levels = asyncio.run(first_levels(running, 4))
+    assert {event.subject for event in levels} == {"SELLER-11/LAMP/RED 40W"}
+    assert [event.data.on_hand for event in levels] == [7, 4, 10, 8]
+
+
+async def first_levels(running: Up, count: int) -> list[Event[StockLevelChanged]]:
+    servers = settings_here(running.directory / ".orderflow").kafka_bootstrap_servers
+    event = TypeAdapter(STOCK_LEVELS.models[StockLevelChanged.TYPE])
+    async with (
+        asyncio.timeout(20),
+        AIOKafkaConsumer(
+            STOCK_LEVELS.name, bootstrap_servers=servers, auto_offset_reset="earliest"
+        ) as consumer,
+    ):
+        return [event.validate_json((await consumer.getone()).value) for _ in range(count)]
+
+
+def test_a_file_of_stock_is_applied_but_for_its_bad_rows(running: Up) -> None:
+    (running.directory / "stock.csv").write_text(
+        "seller,sku,quantity\nSELLER-12,A,1\nSELLER-12,B,many\nSELLER-12,C,3\n"
+    )
+
+    said = orderflow("stock", "set", "--from-file", "stock.csv", cwd=running.directory)
+
+    assert said.returncode == 2
+    assert said.stdout == "accepted 2 of 3 rows\n"
+    assert said.stderr.startswith("stock.csv:3: quantity: Input should be a valid integer")
+
+
+def test_topics_finds_them_all_as_they_have_to_be(running: Up) -> None:
+    said = orderflow("topics", "--check", "--json", cwd=running.directory)
+
+    assert said.returncode == 0
+    assert {topic["partitions"] for topic in json.loads(said.stdout)["topics"]} == {4}
+
+
+def test_a_second_one_in_the_same_directory_is_refused(running: Up) -> None:
+    said = orderflow("up", cwd=running.directory)
+
+    assert said.returncode == 3
+    assert "orderflow up: .orderflow is in use by another process" in said.stderr
+
+
+def test_sigterm_ends_everything_in_time_and_what_was_stored_is_there_again(
+    tmp_path: Path,
+) -> None:
+    with up(tmp_path, "--partitions", "2") as first:
+        first.wait_until_said("Ready after")
+        real = first.said.startswith("Apache Kafka")
+        started = children(first.process.pid)
+        began_s = time.monotonic()
+        first.process.send_signal(signal.SIGTERM)
+        code = first.process.wait(timeout=60)
+        took_s = time.monotonic() - began_s
+
+    assert code == 0
+    assert first.said.endswith("Ended.\n")
+    assert len(started) == 2 + len(ServiceName)
+    assert [pid for pid in started if not gone(pid, within_s=0)] == []
+    assert took_s < ENDS_WITHIN_S
+    assert not (tmp_path / ".orderflow" / "addresses").exists()
+
+    with up(tmp_path, "--partitions", "2") as second:
+        second.wait_until_said("Ready after")
+        assert f"{0 if real else 12} of them new" in second.said
+
+
+def test_sigterm_while_it_starts_ends_everything(tmp_path: Path) -> None:
+    with up(tmp_path, env=NO_PROGRAMS) as starting:
+        starting.wait_until_said("Starting inventory")
+        started = children(starting.process.pid)
+        starting.process.send_signal(signal.SIGTERM)
+        code = starting.process.wait(timeout=ENDS_WITHIN_S)
+
+    assert code == 0
+    assert [pid for pid in started if not gone(pid, within_s=0)] == []
+
+
+def test_a_service_that_dies_is_named_and_everything_ends_with_exit_code_1(
+    tmp_path: Path,
+) -> None:
+    with up(tmp_path, env=NO_PROGRAMS) as started:
+        started.wait_until_said("Ready after")
+        processes = children(started.process.pid)
+        (payment,) = [pid for pid in processes if b"payment" in command_of(pid)]
+        os.kill(payment, signal.SIGKILL)
+        code = started.process.wait(timeout=2 * ENDS_WITHIN_S)
+
+    assert code == 1
+    assert "orderflow up: payment was killed by SIGKILL. Last lines of " in started.said
+    assert '"serving health"' in started.said
+    assert [pid for pid in processes if not gone(pid, within_s=0)] == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux tells children")
+def test_kill_9_of_up_leaves_no_child_wherever_the_user_stands(tmp_path: Path) -> None:
+    (tmp_path / "services").mkdir()
+    (tmp_path / "services" / "__init__.py").touch()
+    with up(tmp_path, env=NO_PROGRAMS) as started:
+        started.wait_until_said("Ready after")
+        processes = children(started.process.pid)
+        assert len(processes) == 2 + len(ServiceName)
+        started.process.kill()
+
+        assert [pid for pid in processes if not gone(pid, within_s=5)] == []
+
+
+def command_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+# -- refusals: what is missing, and what to do -----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    directory = tmp_path_factory.mktemp("embedded")
+    server = choose_kafka(directory, directory / "log", path="nothing")
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_up_without_a_redis_says_what_to_do(embedded: KafkaServer, tmp_path: Path) -> None:
+    env = {
+        "KAFKA_BOOTSTRAP_SERVERS": embedded.bootstrap_servers,
+        "REDIS_URL": "redis://127.0.0.1:1",
+    }
+
+    said = orderflow("up", cwd=tmp_path, env=env)
+
+    assert said.returncode == 3
+    assert "ended with exit code 3" in said.stderr
+    assert "Redis is not available" in said.stderr
+    assert "Start it, as `orderflow up` does, or set KAFKA_BOOTSTRAP_SERVERS" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("topics", "message"),
+    [
+        ({}, "has no topic dead-letters, deadlines.events, fulfillment.events, payment.events"),
+        (
+            {
+                "dead-letters": 2,
+                "deadlines.events": 2,
+                "fulfillment.events": 3,
+                "payment.events": 2,
+            },
+            "same number of partitions, but dead-letters has 2, deadlines.events has 2, fulfil",
+        ),
+    ],
+)
+def test_a_service_refuses_topics_that_are_not_as_they_have_to_be(
+    tmp_path: Path, topics: dict[str, int], message: str
+) -> None:
+    server = choose_kafka(tmp_path, tmp_path / "log", path="nothing")
+    server.start()
+    try:
+        for name, partitions in topics.items():
+            made = create_topics(
+                server.bootstrap_servers, {name: topic_settings(None)}, partitions, 1
+            )
+            assert asyncio.run(made) == {}
+        env = {"KAFKA_BOOTSTRAP_SERVERS": server.bootstrap_servers}
+
+        said = orderflow("run", "deadlines", cwd=tmp_path, env=env)
+    finally:
+        server.stop()
+
+    assert said.returncode == 3
+    assert message in said.stderr
+    assert "`orderflow topics`" in said.stderr

@@ -1,0 +1,261 @@
+"""Redis is disposable: what each service had in it is made anew from what it published."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+import pytest_asyncio
+from redis import Redis
+
+from services.cli.run import ServiceName
+from services.cli.system import System
+from shared.events.carrier import TRACKING, PackageDelivered
+from shared.events.envelope import Event, Fact, Topic
+from shared.events.gateway import (
+    PAYMENTS,
+    BuyerBlocked,
+    BuyerUnblocked,
+    CardBlocked,
+    PaymentAuthorized,
+)
+from shared.events.storefront import ORDERS, CancelRequested
+from shared.events.warehouse import STOCK, StockAdjusted, stock_subject
+from shared.kafka import group_members, producer_of
+from tests.support.market import Market, open_market
+from tests.support.own_system import own_system
+from tests.support.stored import KEYS, keys_of, positions, stored
+from tests.support.toy_world import until
+from tests.support.traffic import LIVES, TOTAL, Order, places
+
+OPENING = datetime(2027, 2, 26, 22, 17, 3, 501_000, UTC)
+"""A Friday night before the end of a short month."""
+PARTITIONS = 3
+SKU_0 = stock_subject("S0", "SKU-0")
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(240),
+    pytest.mark.real_kafka,  # the embedded one tells nobody who is a member
+]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with own_system(tmp_path_factory.mktemp("rebuild"), partitions=PARTITIONS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def redis(running: System) -> Iterator[Redis]:
+    with Redis.from_url(running.settings.redis_url) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def market(running: System) -> AsyncIterator[Market]:
+    """Orders of every kind, the half of them told twice, and what else may come; time stands."""
+    async with open_market(running.settings) as market:
+        await market.begin(OPENING)
+        async with market.trade():
+            for nth, life in enumerate(LIVES.values()):
+                await market.place(Order(nth, life, times=1 + nth % 2))
+            await asyncio.sleep(7)  # of which the hold takes 6: most orders ship, some end
+            for nth, life in enumerate(LIVES.values()):
+                await market.place(Order(100 + nth, life))
+        await market.stand_still()
+        await strange_things(market, running)
+        yield market
+
+
+async def strange_things(market: Market, running: System) -> None:
+    """What waits, is refused, is no event, or comes again."""
+    early = PaymentAuthorized(payment_id="P-early", amount=TOTAL)
+    await say(market, PAYMENTS, early, "ORDER-to-come", "early")
+    await say(market, ORDERS, CancelRequested(buyer_id="B-early"), "ORDER-to-come", "cancel")
+    delivered = PackageDelivered(tracking_number="T-early")
+    await say(market, TRACKING, delivered, "ORDER-to-come", "delivered")
+    stranger = CancelRequested(buyer_id="B-stranger")
+    await say(market, ORDERS, stranger, Order(100, LIVES["ships"]).order_id, "stranger")
+    blocked, free = BuyerBlocked(buyer_id="B-late"), BuyerUnblocked(buyer_id="B-late")
+    await say(market, PAYMENTS, blocked, "buyer/B-late", "block")
+    await say(market, PAYMENTS, CardBlocked(payment_method_ref="card-7"), "card/card-7", "block-7")
+    await say(market, PAYMENTS, free, "buyer/B-late", "free")
+    order = Order(100, LIVES["ships"])
+    now = Event[Fact](
+        id="now", source="market", type="now", subject=order.order_id,
+        time=market.observer.clock.now(), data=Fact(),
+    )  # fmt: skip
+    rival = places(order, now).model_copy(update={"seller_id": "S2"})
+    await say(market, ORDERS, rival, order.order_id, "rival")
+    raw = producer_of(running.settings.kafka_bootstrap_servers)
+    await raw.start()
+    await raw.send_and_wait("orders", b"\x00{", key=b"\xfe")
+    await raw.stop()
+    for change, id_ in ((7, "more"), (-2_000_000, "too few"), (7, "more")):
+        await adjust(market, change, id_)
+    await market.settle()
+
+
+async def adjust(market: Market, change: int, id_: str) -> None:
+    adjusted = StockAdjusted(seller_id="S0", sku="SKU-0", change=change)
+    await say(market, STOCK, adjusted, SKU_0, id_.replace(" ", "-"))
+
+
+async def say(market: Market, topic: Topic, fact: Fact, subject: str, id_: str) -> None:
+    time = market.observer.clock.now()
+    await market.producer.send(topic, fact, subject=subject, time=time, id_=id_)
+
+
+async def command(running: System, *words: str) -> tuple[int, dict[str, Any], str]:
+    """Run a command: its exit code, its JSON, what it says."""
+    env = {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": running.settings.kafka_bootstrap_servers,
+        "REDIS_URL": running.settings.redis_url,
+    }
+    argv = [sys.executable, "-m", "services.cli.app", *words, "--json"]
+    done = await asyncio.to_thread(
+        subprocess.run, argv, env=env, capture_output=True, text=True, check=False
+    )
+    return done.returncode, json.loads(done.stdout or "{}"), done.stderr
+
+
+async def end(running: System, service: str) -> None:
+    """End a service's only worker, and wait until its group knows."""
+    await asyncio.to_thread(running.processes[service].stop)
+    servers = running.settings.kafka_bootstrap_servers
+
+    async def gone() -> bool:
+        return await group_members(servers, f"orderflow-{service}") == 0
+
+    await until(gone, f"{service} has left its group")
+
+
+async def start(market: Market, running: System, service: str) -> None:
+    """Start it again, and wait until all is at rest."""
+    running.processes[service].start()
+    await asyncio.to_thread(running.wait_until_ready)
+    await market.settle()
+
+
+@pytest.mark.parametrize("service", [name.value for name in ServiceName])
+async def test_p6_an_emptied_redis_is_rebuilt_to_what_it_was(
+    market: Market, running: System, redis: Redis, service: str
+) -> None:
+    was, stood = stored(redis, service), positions(redis, service)
+    code, _, said = await command(running, "rebuild", service)
+    assert code == 3
+    assert f"1 workers of {service} are there" in said
+    await end(running, service)
+    redis.delete(*keys_of(redis, service))
+
+    first, report, said = await command(running, "rebuild", service)
+    rebuilt = stored(redis, service)
+    again, _, _ = await command(running, "rebuild", service)
+
+    assert (first, again) == (0, 0), said
+    assert sum(one["facts"] for one in report["partitions"]) > 0
+    assert rebuilt == was
+    assert stored(redis, service) == was, "once more changes nothing"
+    await start(market, running, service)
+    assert positions(redis, service) == stood
+    assert stored(redis, service) == was
+
+
+async def test_p1_p2_what_redis_holds_otherwise_than_the_facts_say_is_named_and_mended(
+    market: Market, running: System, redis: Redis
+) -> None:
+    was = {service: stored(redis, service) for service in KEYS}
+    code, _, said = await command(running, "reconcile")
+    assert code == 3
+    assert "1 workers of inventory are there" in said
+    for service in KEYS:
+        await end(running, service)
+    assert await command(running, "reconcile") == (0, {"differences": [], "left": []}, "")
+
+    planted = plant(redis)
+    wrong = {service: stored(redis, service) for service in KEYS}
+    code, report, _ = await command(running, "reconcile")
+    found = {(d["service"], d["subject"]): d["what"] for d in report["differences"]}
+    assert code == 1
+    assert found.keys() == planted.keys()
+    assert [found[place] for place, what in planted.items() if what not in found[place]] == []
+    assert {service: stored(redis, service) for service in KEYS} == wrong, "it only looks"
+
+    code, report, said = await command(running, "reconcile", "--apply")
+    assert (code, len(report["differences"]), report["left"]) == (0, len(planted), []), said
+    assert await command(running, "reconcile") == (0, {"differences": [], "left": []}, "")
+    assert {service: stored(redis, service) for service in KEYS} == was
+    for service in KEYS:
+        running.processes[service].start()
+    await asyncio.to_thread(running.wait_until_ready)
+    await market.settle()
+    assert {service: stored(redis, service) for service in KEYS} == was
+
+
+def plant(redis: Redis) -> dict[tuple[str, str], str]:
+    """One thing of each kind that is not so: where, and what has to be said about it."""
+    level: Any = redis.hget("{stock:S0}:levels", "SKU-0")
+    on_hand, reserved, version = map(int, level.split())
+    redis.hset("{stock:S0}:levels", "SKU-0", f"{on_hand + 3} {reserved} {version}")
+    entry = next(k for k in redis.scan_iter("{stock:*}:order:*") if redis.hget(k, "held") != b"{}")
+    redis.hset(entry, "held", "{}")
+    documents = {
+        service: [key for key in keys_of(redis, service) if b":doc:" in key]
+        for service in ("payment", "fulfillment", "inventory")
+    }
+    live = next(k for k in documents["fulfillment"] if b'"Unshipped"' in (redis.get(k) or b""))
+    document: Any = redis.get(live)
+    redis.set(live, document.replace(b'"Unshipped"', b'"Canceled"'))
+    lost = next(k for k in documents["payment"] if redis.pttl(k) == -1)
+    redis.delete(lost)
+    stray = documents["inventory"][0].rpartition(b":")[0] + b":ORDER-of-nobody"
+    redis.set(stray, redis.get(documents["inventory"][0]) or b"")
+    ledger = next(redis.scan_iter("{deadlines:*}:ledger"))
+    (member,) = cast("list[bytes]", redis.zrange(ledger, 0, 0))
+    redis.zrem(ledger, member)
+    redis.zadd(ledger, {"fulfillment|hold|ORDER-of-nobody": 1_800_000_000_907})
+    return {
+        ("inventory", "S0/SKU-0"): f"on hand {on_hand + 3}, available {on_hand + 3 - reserved}",
+        ("inventory", subject_of(entry)): "holds {} of S",
+        ("fulfillment", subject_of(live)): "state.status is Canceled, by its facts Unshipped",
+        ("payment", subject_of(lost)): "is not in Redis, and its facts are",
+        ("inventory", "ORDER-of-nobody"): "is in Redis, and there is no fact of it",
+        ("deadlines", member.decode().split("|")[2]): "is not armed, by its facts due 2027-",
+        ("deadlines", "ORDER-of-nobody"): "hold is due 2027-01-15T08:00:00.907000+00:00, by its",
+    }
+
+
+def subject_of(key: bytes) -> str:
+    """Orders' ids have no colon."""
+    return key.decode().rpartition(":")[2]
+
+
+async def test_p1_a_stock_command_that_comes_again_after_a_rebuild_changes_nothing(
+    market: Market, running: System, redis: Redis
+) -> None:
+    before = redis.hget("{stock:S0}:levels", "SKU-0")
+
+    await adjust(market, 7, "more")
+    await market.settle()
+
+    assert redis.hget("{stock:S0}:levels", "SKU-0") == before
+    await adjust(market, 7, "even-more")
+    await market.settle()
+    assert redis.hget("{stock:S0}:levels", "SKU-0") != before
+
+
+async def test_p1_to_p6_a_system_that_was_rebuilt_comes_to_its_end_and_its_books_balance(
+    market: Market,
+) -> None:
+    books = await market.end()
+
+    assert market.wrong() == []
+    assert books.violations == ()
+    assert books.unchecked == ()

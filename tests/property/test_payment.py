@@ -1,0 +1,228 @@
+"""Payment under any interleaving and duplication of an order's inputs (R5, R6, R7, P2).
+
+Amounts are totals per payment and kind, so the oracle is the highest that was told.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from services.payment.state import Awaiting, NotPlaced
+from shared.events.envelope import Fact
+from shared.events.fields import Money
+from shared.events.gateway import PaymentAuthorized, PaymentCaptured, PaymentRefunded, PaymentVoided
+from shared.events.payment import (
+    VERIFICATION,
+    PaymentApproved,
+    PaymentRefused,
+    RefundRequested,
+    VerificationClosed,
+    VerificationUnknown,
+    VoidRequested,
+)
+from tests.support.payments import (
+    DOLLARS,
+    PAY_1,
+    PAY_2,
+    TOTAL,
+    Story,
+    authorized,
+    canceled,
+    captured,
+    declined,
+    eur,
+    fraud,
+    placed,
+    refunded,
+    unavailable,
+    voided,
+    window_end,
+)
+
+MAX_PAYMENT_INPUTS = 6
+"""With the order and its cancel, told twice before the order: at most the 16 that may wait."""
+ENOUGH = settings(max_examples=300)
+
+Key = tuple[str, str]
+"""A payment's id and a currency."""
+
+ids = st.sampled_from([PAY_1, PAY_2])
+amounts = st.sampled_from([TOTAL, TOTAL, TOTAL, eur(79_18), eur(1_00_00), DOLLARS])
+answers = st.builds(declined, ids) | st.builds(fraud, ids) | st.builds(unavailable, ids)
+arrivals = st.builds(authorized, ids, amounts) | st.builds(captured, ids, amounts)
+returns = st.builds(voided, ids, amounts) | st.builds(refunded, ids, amounts)
+of_the_order = st.sampled_from([(placed(),), (placed(), canceled()), (canceled(),), ()])
+
+
+def interleaved(of_payments: st.SearchStrategy[Fact]) -> st.SearchStrategy[list[Fact]]:
+    """Inputs in any order, the order itself anywhere among them, or (half of the time) first."""
+    several = st.lists(of_payments, max_size=MAX_PAYMENT_INPUTS)
+    anywhere = st.tuples(several, of_the_order).flatmap(lambda p: st.permutations([*p[0], *p[1]]))
+    then = several.flatmap(lambda said: st.permutations([*said, canceled()]))
+    first = st.builds(lambda said: [placed(), *said], then | several)
+    return (anywhere | first).map(without_windows_that_end_before_they_begin)
+
+
+def without_windows_that_end_before_they_begin(said: list[Fact]) -> list[Fact]:
+    """The deadlines service knows only what payment told it before."""
+    begin = said.index(placed()) if placed() in said else len(said)
+    return [fact for n, fact in enumerate(said) if n > begin or fact != window_end()]
+
+
+inputs = interleaved(arrivals | arrivals | answers | returns | st.just(window_end()))
+without_returns = interleaved(arrivals | arrivals | answers | st.just(window_end()))
+
+
+def one_amount_each(said: Iterable[Fact]) -> bool:
+    """Whether every payment has one amount per kind, as gateways' payments have."""
+    amounts_of: dict[tuple[str, str], set[Money]] = {}
+    for fact in said:
+        if isinstance(fact, PaymentAuthorized | PaymentCaptured):
+            amounts_of.setdefault((fact.TYPE, fact.payment_id), set()).add(fact.amount)
+    return all(len(found) == 1 for found in amounts_of.values())
+
+
+def highest(said: Iterable[Fact], kind: type[Fact]) -> Counter[Key]:
+    """Per payment and currency, the highest total that was told of a kind of money."""
+    totals: Counter[Key] = Counter()
+    for fact in said:
+        if isinstance(
+            fact, PaymentAuthorized | PaymentCaptured | PaymentVoided | PaymentRefunded
+        ) and isinstance(fact, kind):
+            key = (fact.payment_id, fact.amount.currency)
+            totals[key] = max(totals[key], fact.amount.amount_minor)
+    return totals
+
+
+def asked_back(story: Story, request: type[VoidRequested] | type[RefundRequested]) -> Counter[Key]:
+    sums: Counter[Key] = Counter()
+    for fact in story.facts:
+        if isinstance(fact, request):
+            sums[fact.payment_id, fact.amount.currency] += fact.amount.amount_minor
+    return sums
+
+
+def owed(story: Story, said: Sequence[Fact]) -> Counter[Key]:
+    """What an approved order keeps, unless it was canceled."""
+    if canceled() in said:
+        return Counter()
+    approvals = [fact for fact in story.facts if isinstance(fact, PaymentApproved)]
+    return Counter({(a.payment_id, a.amount.currency): a.amount.amount_minor for a in approvals})
+
+
+@ENOUGH
+@given(inputs)
+def test_r7_what_is_not_owed_goes_back_and_never_more_than_came(said: Sequence[Fact]) -> None:
+    story = Story().tell(*said)
+    event(story.state.standing.status)
+    came = highest(said, PaymentAuthorized), highest(said, PaymentCaptured)
+    gone = highest(said, PaymentVoided), highest(said, PaymentRefunded)
+    asked = asked_back(story, VoidRequested), asked_back(story, RefundRequested)
+    owes = owed(story, said)
+
+    for key in {*came[0], *came[1]}:
+        assert 0 <= asked[0][key] <= came[0][key]
+        assert 0 <= asked[1][key] <= max(0, came[1][key] - owes[key])
+        if isinstance(story.state.standing, NotPlaced):
+            continue  # parked: nothing is known of the order
+        held = came[0][key] - max(came[1][key], owes[key])
+        assert held <= asked[0][key] + gone[0][key]
+        assert came[1][key] - owes[key] <= asked[1][key] + gone[1][key]
+
+
+@ENOUGH
+@given(without_returns)
+def test_r7_captured_money_is_owed_or_asked_back_to_the_cent(said: Sequence[Fact]) -> None:
+    story = Story().tell(*said)
+    asked, came, owes = (
+        asked_back(story, RefundRequested),
+        highest(said, PaymentCaptured),
+        owed(story, said),
+    )
+
+    if not isinstance(story.state.standing, NotPlaced):
+        assert asked == Counter({key: rest for key in came if (rest := came[key] - owes[key]) > 0})
+
+
+@ENOUGH
+@given(inputs.filter(one_amount_each))
+def test_r7_one_request_per_payment_and_cause(said: Sequence[Fact]) -> None:
+    story = Story().tell(*said, *said)
+
+    requests = Counter(
+        (fact.TYPE, fact.payment_id, fact.amount.currency, fact.cause)
+        for fact in story.facts
+        if isinstance(fact, VoidRequested | RefundRequested)
+    )
+    assert all(count == 1 for count in requests.values())
+
+
+@ENOUGH
+@given(inputs)
+def test_r6_the_first_answer_is_the_only_one_and_none_comes_after_the_end(
+    said: Sequence[Fact],
+) -> None:
+    story = Story().tell(*said)
+
+    verdicts = [
+        type(fact)
+        for fact in story.facts
+        if isinstance(fact, PaymentApproved | PaymentRefused | VerificationClosed)
+    ]
+    assert verdicts in (
+        [],
+        [PaymentApproved],
+        [PaymentRefused],
+        [VerificationClosed],
+        [PaymentApproved, VerificationClosed],
+    )
+
+
+@ENOUGH
+@given(inputs)
+def test_p2_a_payment_is_decided_when_its_window_ends_and_waits_only_before(
+    said: Sequence[Fact],
+) -> None:
+    story = Story().tell(*said)
+
+    waits = {deadline.kind for deadline in story.state.deadlines}
+    assert (VERIFICATION in waits) == isinstance(story.state.standing, Awaiting)
+    assert not isinstance(story.tell(window_end()).state.standing, Awaiting)
+
+
+@ENOUGH
+@given(inputs, st.data())
+def test_p3_what_is_delivered_again_changes_nothing(
+    said: Sequence[Fact], data: st.DataObject
+) -> None:
+    once, often = Story(), Story()
+    for n, fact in enumerate(said):
+        once.tell(fact, event_id=f"e-{n}")
+        often.tell(fact, event_id=f"e-{n}")
+        again = data.draw(st.integers(0, n))
+        often.tell(said[again], event_id=f"e-{again}")
+
+    assert often.facts == once.facts
+    assert often.state == once.state
+
+
+@ENOUGH
+@given(inputs)
+def test_p3_money_said_again_under_another_id_changes_nothing(said: Sequence[Fact]) -> None:
+    once = Story(tick=timedelta(0)).tell(*said)
+    twice = Story(tick=timedelta(0)).tell(*(fact for fact in said for _ in range(2)))
+
+    assert twice.state == once.state
+    unknowns = [f for f in twice.facts if not isinstance(f, VerificationUnknown)]
+    assert unknowns == [f for f in once.facts if not isinstance(f, VerificationUnknown)]
+
+
+@ENOUGH
+@given(inputs)
+def test_the_journal_alone_gives_the_state(said: Sequence[Fact]) -> None:
+    story = Story().tell(*said)
+
+    assert story.rebuilt() == story.state

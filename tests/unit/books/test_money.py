@@ -1,0 +1,172 @@
+"""R7 in the books: money that is kept, or asked back too often, is found."""
+
+import json
+
+import pytest
+
+from shared.events.gateway import (
+    PAYMENTS,
+    PaymentCaptured,
+    PaymentFact,
+    PaymentRefunded,
+)
+from shared.events.payment import PAYMENT_EVENTS
+from tests.support.orders import DAY, PURCHASED, eur
+from tests.support.tales import (
+    again,
+    cancel,
+    event_of,
+    find,
+    holds,
+    open_shop,
+    pay,
+    place,
+    says,
+    tell_all,
+    told,
+)
+from tests.support.world import World
+
+
+def captured_world() -> World:
+    """Money that is not owed for every reason, and what gateways say beside it."""
+    world = open_shop()
+
+    def say(order_id: str, *said: PaymentFact) -> None:
+        for fact in said:
+            world.say(PAYMENTS, fact, order_id)
+
+    for order_id in ("canceled", "doubled", "mismatched", "topped-up", "taken"):
+        place(world, order_id)
+    say("canceled", captured(13_368), captured(100))
+    cancel(world, "canceled")
+    say("doubled", captured(13_368), captured(13_368, "two"))
+    say("doubled", refunded(100, "two"), refunded(5, "three"))
+    say("mismatched", refunded(7), captured(13_367))
+    say("topped-up", captured(13_368), captured(13_400), captured(13_500), captured(13_500))
+    cancel(world, "topped-up")
+    pay(world, "taken")
+    say("taken", captured(13_368, "pay-taken"))
+    cancel(world, "taken")
+    return world
+
+
+def captured(minor: int, payment_id: str = "one") -> PaymentCaptured:
+    return PaymentCaptured(payment_id=payment_id, amount=eur(minor))
+
+
+def refunded(minor: int, payment_id: str = "one") -> PaymentRefunded:
+    return PaymentRefunded(payment_id=payment_id, amount=eur(minor))
+
+
+def test_r7_money_that_goes_back_for_every_reason_balances() -> None:
+    books = captured_world().books()
+
+    assert books.violations == ()
+    assert books.page("R7").counts["requests to give money back"] == 7
+
+
+@pytest.mark.parametrize("order_id", ["canceled", "doubled", "mismatched", "topped-up", "taken"])
+def test_r7_captured_money_that_is_kept(order_id: str) -> None:
+    world = captured_world()
+    asked = find(world, PAYMENT_EVENTS, "payment.refund_requested", order_id)
+    world.change(asked, None)
+
+    assert f"{order_id}: payment " in told(world.books(), "R7")
+    assert "is not owed, but only" in told(world.books(), "R7")
+
+
+def test_r7_authorised_money_that_is_kept(world: World) -> None:
+    world.change(find(world, PAYMENT_EVENTS, "payment.void_requested", "canceled"), None)
+
+    assert "canceled: payment pay-canceled (EUR): 13368 is not owed, but only 0 is voided" in told(
+        world.books(), "R7"
+    )
+
+
+@pytest.mark.parametrize("order_id", ["canceled", "topped-up"])
+def test_r7_more_asked_back_than_came(order_id: str) -> None:
+    world = captured_world()
+    asked = find(world, PAYMENT_EVENTS, "payment.refund_requested", order_id, -1)
+    again(world, asked, says(id="x", causationid="y"), holds(amount=eur(1).model_dump()))
+
+    assert "asked to be refunded, of" in told(world.books(), "R7")
+
+
+def test_r7_owed_money_that_is_asked_back(world: World) -> None:
+    asked = find(world, PAYMENT_EVENTS, "payment.void_requested", "canceled")
+    event = event_of(asked)
+    for change in (says(id="x", subject="parted"), holds(payment_id="pay-parted")):
+        change(event)
+    at = find(world, PAYMENT_EVENTS, "", "parted").partition
+    world.append(PAYMENT_EVENTS.name, at, b"parted", json.dumps(event).encode())
+
+    assert "parted: payment pay-parted (EUR): 13368 asked to be voided, of 0" in told(
+        world.books(), "R7"
+    )
+
+
+def test_r7_two_requests_for_one_cause(world: World) -> None:
+    asked = find(world, PAYMENT_EVENTS, "payment.void_requested", "canceled")
+    again(world, asked, says(id="x"), holds(amount=eur(1).model_dump()))
+
+    assert "2 times payment.void_requested.v1 for order_canceled" in told(world.books(), "R7")
+
+
+def test_r7_money_that_is_not_counted_as_the_gateway_told_it(world: World) -> None:
+    world.change(find(world, PAYMENTS, "", "parted"), holds(amount=eur(13_369).model_dump()))
+
+    assert "parted: payment pay-parted (EUR): 13369 authorized, 13368 counted" in told(
+        world.books(), "R7"
+    )
+
+
+def test_r7_money_returned_that_is_not_counted(world: World) -> None:
+    world.change(find(world, PAYMENT_EVENTS, "payment.money_returned", "stopped"), None)
+
+    assert "stopped: payment pay-stopped (EUR): 13368 voided, 0 counted" in told(
+        world.books(), "R7"
+    )
+
+
+def test_r7_money_that_waits_for_its_order_is_not_counted_yet() -> None:
+    world = tell_all()
+    pay(world, "to-come")
+
+    assert world.books().balanced
+
+
+def test_r7_a_canceled_order_whose_payment_goes_on(world: World) -> None:
+    for record in world.records(PAYMENT_EVENTS):
+        if record.key == b"canceled" and b"verification_started" not in (record.value or b""):
+            world.change(record, None)
+
+    assert "canceled: was canceled, and its payment is not closed" in told(world.books(), "R7")
+
+
+def test_r7_money_that_was_a_dead_letter_and_comes_again_for_its_order_is_counted() -> None:
+    world, order_id = open_shop(), "late-order"
+    paid = captured(13_368)
+    world.say(PAYMENTS, paid, order_id, id_="early")
+    world.pass_time(PURCHASED + 2 * DAY)
+    place(world, order_id, purchase_date=PURCHASED + 2 * DAY)
+
+    world.say(PAYMENTS, paid, order_id, id_="early")
+
+    assert told(world.books(), "R7") == ""
+
+
+def test_r7_a_shipped_order_whose_money_is_not_captured(world: World) -> None:
+    world.change(find(world, PAYMENT_EVENTS, "payment.capture_requested", "shipped"), None)
+
+    assert "shipped: 13368 is owed for what was shipped, and 0 is kept" in told(world.books(), "R7")
+
+
+def test_r7_canceled_units_whose_money_is_kept(world: World) -> None:
+    world.pass_time(PURCHASED + 31 * DAY)
+    world.say(PAYMENTS, captured(13_368, "pay-parted"), "parted")
+    assert told(world.books(), "R7") == ""
+    world.change(find(world, PAYMENT_EVENTS, "payment.refund_requested", "parted"), None)
+
+    assert "parted: " in told(world.books(), "R7")
+    assert "is owed for what was shipped, and 13368 is kept" in told(world.books(), "R7")

@@ -1,0 +1,246 @@
+"""What opening makes of a journal: whole commits, one published in part, and the calls in it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic_core import from_json
+
+from services.simulator.fate import Allowed, Fate
+from services.simulator.memory_redis import MemoryRedis, connect_to
+from services.simulator.network import Server
+from services.simulator.scripts import TWINS
+from services.simulator.topics import MemoryLog, Topics
+from shared.batch import Desk, Outgoing
+from shared.clock import BusinessClock, to_ms
+from shared.decode import Decoder, Record
+from shared.documents import Document
+from shared.errors import RefusedStart, TransientError
+from shared.events.envelope import Event
+from shared.kafka_log import mark_headers
+from shared.log import Mark
+from shared.opening import Opened, Opening
+from shared.partition import Step, no_step
+from shared.partition_store import PartitionStore
+from shared.policy import Policies
+from tests.support import toy
+from tests.support.toy import NOON, Add, Dial, Dialed, Said, Sum
+from tests.support.toy_story import Story, answer, record
+
+pytestmark = pytest.mark.asyncio
+
+LEFT, RIGHT = "toy-left", "toy-right"
+UNTIL = NOON + timedelta(hours=1)
+NO_FAULTS = Fate(1, Allowed(kinds=()))
+
+
+async def unanswered(_event: Event[Dialed]) -> Said:
+    raise TransientError("nobody calls in these tests")
+
+
+class OneReader(MemoryLog):
+    """As Kafka's: who reads holds all others up."""
+
+    def __init__(self, topics: Topics, kafka: Server) -> None:
+        super().__init__(topics, kafka)
+        self.reading = asyncio.Lock()
+
+    async def records(
+        self, topic: str, partition: int, start: int | None, end: int
+    ) -> AsyncGenerator[Sequence[Record], None]:
+        async with self.reading, aclosing(super().records(topic, partition, start, end)) as found:
+            async for records in found:
+                yield records
+
+
+@dataclass
+class Partition:
+    """The toy's only partition: a Kafka and a Redis in memory, and what the toy has decided."""
+
+    story: Story = field(default_factory=lambda: Story(toy.service(perform=unanswered)))
+    published: int = 0
+
+    def __post_init__(self) -> None:
+        self.topics = Topics(1, lambda: to_ms(NOON))
+        self.log = MemoryLog(self.topics, Server("Kafka", NO_FAULTS, TransientError))
+        redis = MemoryRedis(lambda: to_ms(NOON), TWINS)
+        self.redis = connect_to(redis, Server("Redis", NO_FAULTS, TransientError))
+        for _ in range(20):
+            self.topics.append(LEFT, 0, b"S-1", b"read long ago")
+
+    def commit(self, number: int, parts: Sequence[int]) -> None:
+        """Publish what was decided since as one commit: so many journal facts in each part.
+
+        What is left then would have been one part more.
+        """
+        facts = [out for out in self.story.outgoing if out.topic == "toy.events"][self.published :]
+        mark = Mark("toy", 0, number, {LEFT: number, RIGHT: 0})
+        count = len(parts) + (len(facts) > sum(parts))
+        for part, size in enumerate(parts):
+            self._append(facts[:size], mark, part, count)
+            del facts[:size]
+            self.published += size
+
+    def _append(self, facts: Sequence[Outgoing], mark: Mark, part: int, parts: int) -> None:
+        texts = mark_headers(mark, part, parts)
+        headers = tuple((name, text.encode()) for name, text in texts.items())
+        for fact in facts:
+            self.topics.append(fact.topic, 0, fact.key, fact.value, headers)
+
+    async def open(self, *, rebuild: bool, step: Step = no_step) -> Opened:
+        service = self.story.service
+        opening = Opening(
+            Desk(service, Policies(), 0, 1),
+            Decoder("toy", service.reads, 1),
+            PartitionStore(self.redis, "toy", 0),
+            self.log,
+            BusinessClock(self.redis),
+            step,
+            rebuild=rebuild,
+        )
+        return await opening.open("token")
+
+    async def document(self, subject: str) -> Document[Sum]:
+        documents = self.story.service.documents
+        stored: Any = await self.redis.get(documents.key(0, subject))
+        return documents.read(subject, stored)
+
+
+async def test_p6_whole_commits_are_folded_and_the_positions_are_the_last_ones() -> None:
+    toy_ = Partition()
+    toy_.story.tell(record(Add(amount=1), "a", "S-1"), record(Add(amount=2), "b", "S-2"))
+    toy_.commit(1, [2])
+    toy_.story.tell(record(Add(amount=3), "c", "S-1"), record(Add(amount=4), "d", "S-1"))
+    toy_.commit(2, [1, 1])
+
+    opened = await toy_.open(rebuild=True)
+
+    assert (opened.number, opened.positions[LEFT], opened.facts) == (2, 2, 4)
+    for subject in ("S-1", "S-2"):
+        assert await toy_.document(subject) == toy_.story.document(subject)
+    assert (await toy_.open(rebuild=False)).facts == 0
+
+
+async def test_p3_p6_of_a_commit_published_in_part_the_end_is_decided_again_to_the_same_ids() -> (
+    None
+):
+    toy_ = Partition()
+    toy_.story.tell(record(Add(amount=1), "a", "S-1"))
+    toy_.commit(1, [1])
+    before = toy_.story.copy()
+    batch = [record(Add(amount=n), f"b{n}", f"S-{n}") for n in (1, 2, 3)]
+    toy_.story.tell(*batch)
+    toy_.commit(2, [2])  # of three
+
+    opened = await toy_.open(rebuild=True)
+
+    assert opened.positions[LEFT] == 1, "all of the commit is read again"
+    assert opened.number == 2, "the next commit is another"
+    assert await toy_.document("S-1") == toy_.story.document("S-1")
+    assert (await toy_.document("S-2")).version == 0, "it may lack a fact"
+    again = before.copy()
+    again.documents = {f"S-{n}": await toy_.document(f"S-{n}") for n in (1, 2, 3)}
+    again.outgoing.clear()
+    again.tell(*batch)
+    assert again.counts["repeats"] == before.counts["repeats"] + 1, "S-1 knows it"
+    said = {from_json(out.value)["id"]: out.value for out in toy_.story.outgoing}
+    assert [said[from_json(out.value)["id"]] for out in again.outgoing] == [
+        out.value for out in again.outgoing
+    ]
+    assert again.documents == toy_.story.documents
+
+
+async def test_calls_without_an_answer_in_the_journal_are_pending() -> None:
+    toy_ = Partition()
+    toy_.story.tell(record(Dial(until=UNTIL), "x", "S-1"), record(Dial(until=UNTIL), "y", "S-2"))
+    toy_.commit(1, [2])
+
+    opened = await toy_.open(rebuild=True)
+
+    asked = [out.value for out in toy_.story.outgoing if out.call]
+    assert sorted(opened.calls) == sorted(asked)
+    assert len(asked) == 2
+    assert sorted((await toy_.open(rebuild=False)).calls) == sorted(asked)
+
+
+async def test_p3_r7_an_answer_that_was_published_in_part_is_asked_for_again() -> None:
+    toy_ = Partition()
+    toy_.story.tell(record(Dial(until=UNTIL), "x", "S-1"))
+    toy_.commit(1, [1])
+    (asked,) = (out for out in toy_.story.outgoing if out.call)
+    await toy_.open(rebuild=True)
+    heard = answer(asked.call, Said(words="42"), "S-1")
+    other = record(Add(amount=1), "a", "S-2")
+    toy_.story.decide([heard]).tell(other)
+    toy_.commit(2, [1])  # of two
+
+    opened = await toy_.open(rebuild=False)
+
+    assert (opened.number, opened.calls) == (2, [asked.value])
+    assert (await toy_.document("S-1")).version == 1, "the answer is not in it"
+    again = toy_.story.copy()
+    again.documents = {"S-1": await toy_.document("S-1")}
+    again.decide([heard])
+    assert again.last.answered == [asked.call]
+    assert again.documents["S-1"] == toy_.story.document("S-1")
+
+
+async def test_calls_of_what_began_before_the_journal_does_are_not_pending() -> None:
+    toy_ = Partition()
+    toy_.story.tell(record(Add(amount=1), "a", "S-old"), record(Dial(until=UNTIL), "x", "S-old"))
+    toy_.story.tell(record(Dial(until=UNTIL), "y", "S-new"))
+    toy_.commit(1, [3])
+    toy_.topics.delete_before("toy.events", 0, 1)
+
+    opened = await toy_.open(rebuild=True)
+
+    assert opened.left_out == {"S-old": 1}
+    assert [from_json(call)["subject"] for call in opened.calls] == ["S-new"]
+
+
+async def test_an_opening_that_fails_in_the_journal_lets_others_read_at_once() -> None:
+    toy_ = Partition()
+    log = toy_.log = OneReader(toy_.topics, Server("Kafka", NO_FAULTS, TransientError))
+    toy_.story.tell(record(Add(amount=1), "a", "S-1"))
+    toy_.commit(1, [1])
+    toy_.story.tell(record(Add(amount=2), "b", "S-1"))
+    toy_.published += 1  # the second fact is gone
+    toy_.story.tell(record(Add(amount=3), "c", "S-1"), record(Add(amount=4), "d", "S-2"))
+    toy_.commit(2, [2])
+
+    with pytest.raises(RefusedStart, match="is version 3: others are gone"):
+        await toy_.open(rebuild=True)
+
+    assert not log.reading.locked()
+
+
+async def test_p6_an_empty_redis_is_refused_and_a_behind_one_is_not() -> None:
+    toy_ = Partition()
+    toy_.story.tell(record(Add(amount=1), "a", "S-1"))
+    toy_.commit(1, [1])
+    with pytest.raises(RefusedStart, match=r"is empty for toy, partition 0, .* holds commit 1"):
+        await toy_.open(rebuild=False)
+    await toy_.open(rebuild=True)
+    toy_.story.tell(record(Add(amount=1), "b", "S-1"))
+    toy_.commit(2, [1])
+
+    assert (await toy_.open(rebuild=False)).facts == 1
+    assert await toy_.document("S-1") == toy_.story.document("S-1")
+
+
+async def test_p3_a_redis_that_another_worker_has_filled_meanwhile_is_not_empty() -> None:
+    toy_ = Partition()
+    toy_.story.tell(record(Add(amount=1), "a", "S-1"))
+
+    async def another_is_quicker(step: str) -> None:
+        if step == "claimed":
+            toy_.commit(1, [1])
+            await toy_.open(rebuild=True)
+
+    with pytest.raises(TransientError, match="partition 0 was taken over while it was opened"):
+        await toy_.open(rebuild=False, step=another_is_quicker)
+    assert (await toy_.open(rebuild=False)).number == 1

@@ -1,0 +1,121 @@
+"""R7, R25: money that was taken back before it is told, as events that lag apart arrive."""
+
+from datetime import timedelta
+
+import pytest
+
+from services.payment.decisions import decide
+from shared.errors import PermanentError
+from shared.events.gateway import PaymentAuthorized, PaymentCaptured, PaymentReversed
+from shared.events.payment import (
+    ApprovalWithdrawn,
+    PaymentRenewed,
+    PaymentTakenBack,
+    RefundRequested,
+    VoidRequested,
+)
+from tests.support.payments import (
+    AWAITING,
+    PAY_1,
+    PAY_2,
+    POLICIES,
+    TOTAL,
+    Story,
+    arrived,
+    authorized,
+    canceled,
+    captured,
+    charged_back,
+    eur,
+    lapsed,
+    packed,
+    placed,
+    received,
+    refunded,
+    returned,
+    taken_back,
+    told,
+    went,
+)
+
+
+@pytest.mark.parametrize("money", [authorized(), captured()], ids=["authorized", "captured"])
+@pytest.mark.parametrize(
+    "said",
+    [charged_back(PAY_1, TOTAL), charged_back(), taken_back(), charged_back(PAY_1, eur(1))],
+    ids=["charged back", "charged back, all of it", "reversed, all of it", "a cent"],
+)
+def test_r7_money_that_was_taken_back_before_it_is_told_is_approved_no_more(
+    said: PaymentReversed, money: PaymentAuthorized | PaymentCaptured
+) -> None:
+    story = Story().tell(placed(), said, money)
+
+    assert story.facts[-1] == ApprovalWithdrawn(
+        payment_id=PAY_1, amount=said.amount or TOTAL, reason="reversed"
+    )
+    left = story.state.payment(PAY_1, "EUR").there_minor
+    assert left == TOTAL.amount_minor - (said.amount or TOTAL).amount_minor
+    story.tell(canceled())
+    back = [f for f in story.facts if isinstance(f, VoidRequested | RefundRequested)]
+    assert [f.amount.amount_minor for f in back] == [left][:left]
+
+
+def test_r7_all_that_is_told_of_a_payment_that_was_taken_back_is_back_already() -> None:
+    story = Story().tell(placed(), taken_back(PAY_2), charged_back(PAY_2), authorized())
+    story.tell(authorized(PAY_2), captured(PAY_2, eur(79_20)))
+
+    assert story.facts[1:] == [
+        PaymentTakenBack(payment_id=PAY_2),
+        *Story().tell(placed(), authorized()).facts[1:],
+        arrived("authorized", PAY_2),
+        went("reversed", PAY_2),
+        arrived("captured", PAY_2, eur(79_20)),
+        went("reversed", PAY_2, eur(1)),
+    ]
+
+
+def test_r7_money_that_was_refunded_before_it_is_told_is_approved_no_more() -> None:
+    first, last = (placed(), refunded(), captured()), (placed(), captured(), refunded())
+
+    for said in (first, last, (placed(), refunded(), authorized(), captured())):
+        assert Story().tell(*said).facts[-1] == ApprovalWithdrawn(
+            payment_id=PAY_1, amount=TOTAL, reason="reversed"
+        )
+
+
+def test_r7_what_was_refunded_in_part_or_as_asked_withdraws_nothing() -> None:
+    some = refunded(PAY_1, eur(79_18))
+    shipped = (placed(), captured(), packed(3), returned("RMA-1", 3))
+
+    for said in [
+        (placed(), some, captured()),
+        (placed(), captured(), some),
+        (*shipped, refunded()),
+    ]:
+        facts = Story().tell(*said).facts
+        assert not [fact for fact in facts if isinstance(fact, ApprovalWithdrawn)]
+
+
+def test_r7_what_was_asked_for_again_and_taken_back_before_it_is_told_is_withdrawn() -> None:
+    story = Story(tick=timedelta(0)).tell(placed(), authorized(), lapsed(), charged_back(PAY_2))
+
+    assert story.tell(authorized(PAY_2)).facts[-4:] == [
+        arrived("authorized", PAY_2),
+        PaymentRenewed(payment_id=PAY_2),
+        went("reversed", PAY_2),
+        ApprovalWithdrawn(payment_id=PAY_2, amount=TOTAL, reason="reversed"),
+    ]
+
+
+def test_r7_what_was_taken_back_is_not_asked_for_again_when_it_lapses() -> None:
+    state = told(placed(), authorized(), charged_back(PAY_1, eur(20_00)))
+
+    assert decide(state, received(lapsed()), POLICIES) == [went("lapsed", amount=eur(59_19))]
+
+
+def test_r7_payments_that_were_taken_back_have_a_limit_too() -> None:
+    state = AWAITING.model_copy(update={"taken_back": tuple(f"P-{n}" for n in range(99))})
+    full = state.after(PaymentTakenBack(payment_id="P-99"))
+
+    with pytest.raises(PermanentError, match="too_many_payments"):
+        full.after(PaymentTakenBack(payment_id="P-100"))
