@@ -65,6 +65,12 @@ class KafkaLog:
             )
         return {tp.topic: Bounds(begins[tp], ends[tp]) for tp in partitions}
 
+    async def ends(self, topic: str, partitions: int) -> Sequence[int]:
+        every = [TopicPartition(topic, partition) for partition in range(partitions)]
+        async with asking():
+            ends = await self._consumer.end_offsets(every)
+        return [ends[tp] for tp in every]
+
     async def last_commit(self, topic: str, partition: int, start: int | None) -> tuple[int, int]:
         end, highest = (await self.bounds([topic], partition))[topic].end, 0
         async with aclosing(self.records(topic, partition, start, end)) as batches:

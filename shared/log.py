@@ -57,6 +57,9 @@ class Log(Protocol):
     async def bounds(self, topics: Iterable[str], partition: int) -> Mapping[str, Bounds]:
         """Where the topics' partition begins and ends now."""
 
+    async def ends(self, topic: str, partitions: int) -> Sequence[int]:
+        """The offset behind the last record of each partition of a topic."""
+
     async def last_commit(self, topic: str, partition: int, start: int | None) -> tuple[int, int]:
         """The highest commit number in a journal from an offset to its end, and that end.
 

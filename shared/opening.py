@@ -31,7 +31,7 @@ from shared.events.envelope import Event
 from shared.events.parking import ParkedRecord
 from shared.folding import fold
 from shared.log import Log, Mark, behind_control_records, published
-from shared.partition_store import Claimed, Commit, PartitionStore
+from shared.partition_store import Claimed, Commit, PartitionStore, Reached
 from shared.service import Question
 
 FOLD_AT_ONCE = 500
@@ -53,6 +53,7 @@ class Opened:
     calls: Sequence[bytes]
     facts: int
     left_out: Mapping[str, int]
+    run: bytes
 
 
 @dataclass
@@ -81,8 +82,7 @@ class _Told(NamedTuple):
 class Opening(Generic[S]):
     """Opens one partition of one service; `rebuild` an empty Redis too, instead of refusing it.
 
-    `restores` says whether what crosses orders is to be brought up to date as well: once is enough
-    for all partitions of a service that is rebuilt. `told` hears how many facts were folded.
+    `told` hears how many facts were folded.
     """
 
     def __init__(
@@ -95,7 +95,6 @@ class Opening(Generic[S]):
         step: Callable[[str], Awaitable[None]],
         *,
         rebuild: bool = False,
-        restores: bool = True,
         told: Callable[[int], None] = lambda _facts: None,
     ) -> None:
         self._desk = desk
@@ -106,7 +105,6 @@ class Opening(Generic[S]):
         self._clock = clock
         self._step = step
         self._rebuild = rebuild
-        self._restores = restores
         self._told = told
         self._calls: dict[str, _Call] = {}
         self._ended: list[str] = []
@@ -133,8 +131,8 @@ class Opening(Generic[S]):
         if number > claimed.commit_number and not (claimed.commit_number or self._rebuild):
             await self._refuse_empty(number)
         behind = number > claimed.commit_number or self._is_new(claimed)
-        if self._restores and (behind or self._rebuild):
-            await self._restore(claimed)
+        if self._service.restores:
+            await self._restore(claimed, behind=behind)
         if behind:
             claimed = await self._fold(claimed, end)
         await self._step("journal_read")
@@ -160,17 +158,22 @@ class Opening(Generic[S]):
             calls=known.calls,
             facts=self._facts,
             left_out=self._left_out,
+            run=claimed.run,
         )
 
     # -- what can not go on -------------------------------------------------------------------
 
     async def _refuse_empty(self, number: int) -> NoReturn:
         """Where another worker has claimed it since, the journal holds what that one committed."""
-        name, p = self._service.name, self._desk.partition
+        p = self._desk.partition
         if (await self._store.claim(self._held)).commit_number:
             raise TransientError(f"partition {p} was taken over while it was opened")
-        raise RefusedStart(
-            f"Redis is empty for {name}, partition {p}, but its journal"
+        raise self._empty(p, number)
+
+    def _empty(self, partition: int, number: int) -> RefusedStart:
+        name = self._service.name
+        return RefusedStart(
+            f"Redis is empty for {name}, partition {partition}, but its journal"
             f" {self._service.journal.name} holds commit {number}: it was emptied, or is another",
             "Check REDIS_URL; if it is right and what it held is lost, end all workers of"
             f" {name} and run `orderflow rebuild {name}`",
@@ -309,15 +312,28 @@ class Opening(Generic[S]):
         self._facts += len(facts)
         self._told(self._facts)
 
-    async def _restore(self, claimed: Claimed) -> None:
+    async def _restore(self, claimed: Claimed, *, behind: bool) -> None:
         """Bring what crosses orders up to what all partitions have told of it (P1).
 
         Before any task decides: what a partition has not folded yet is given away no second time.
+        It may be old though this partition is not, where Redis lost what only others had done: so
+        it is made sure of once in each run of Redis.
         """
-        since_ms = await self._known_until_ms(claimed.journal)
+        first = await self._store.known_run() != claimed.run
+        if not first and (self._rebuild or not behind):
+            return
+        reached = await self._store.all_reached(self._desk.partitions)
+        if self._rebuild:
+            await self._restore_since(None)
+        elif behind or await self._any_behind(reached):
+            await self._restore_since(await self._known_until_ms(reached))
+        await self._store.know_run(claimed.run)
+
+    async def _restore_since(self, since_ms: int | None) -> None:
         for topic in self._service.restores:
-            for partition in range(self._desk.partitions):
-                end = (await self._log.bounds([topic.name], partition))[topic.name].end
+            for partition, end in enumerate(
+                await self._log.ends(topic.name, self._desk.partitions)
+            ):
                 start = None
                 if since_ms is not None:
                     start = await self._log.offset_at(topic.name, partition, since_ms)
@@ -326,18 +342,35 @@ class Opening(Generic[S]):
                         found = [self._own.decode(r, self._clock.timeline) for r in records]
                         events = [event for event in found if isinstance(event, Event)]
                         for some in _some_at_a_time(events):
-                            await self._store.load([], self._questions(some))
+                            await self._store.ask(self._questions(some))
 
-    async def _known_until_ms(self, journal: int | None) -> int | None:
+    async def _any_behind(self, reached: Sequence[Reached]) -> bool:
+        """Whether Redis lacks what some partition has published; it may not lack all of it."""
+        journal, partitions = self._service.journal.name, self._desk.partitions
+        ends = await self._log.ends(journal, partitions)
+        told = [
+            (await self._log.last_commit(journal, p, known.journal))[0]
+            if end > (known.journal or 0)
+            else 0
+            for p, (end, known) in enumerate(zip(ends, reached, strict=True))
+        ]
+        # Asked again: what was published meanwhile was committed before.
+        now = await self._store.all_reached(partitions)
+        numbers = [known.commit_number for known in now]
+        for p, (published_, number) in enumerate(zip(told, numbers, strict=True)):
+            if published_ and not number:
+                raise self._empty(p, published_)
+        return any(published_ > number for published_, number in zip(told, numbers, strict=True))
+
+    async def _known_until_ms(self, reached: Sequence[Reached]) -> int | None:
         """A wall instant up to which Redis certainly knew everything; None where it is empty."""
-        if not journal:
-            return None
-        name, p = self._service.journal.name, self._desk.partition
-        last: int | None = None
-        async with aclosing(self._log.records(name, p, journal - 1, journal)) as log:
-            async for records in log:
-                last = records[-1].timestamp - LEVELS_MARGIN_MS
-        return last
+        name, last_ms = self._service.journal.name, 0
+        for p, (_, journal) in enumerate(reached):
+            if journal:
+                async with aclosing(self._log.records(name, p, journal - 1, journal)) as log:
+                    async for records in log:
+                        last_ms = max(last_ms, records[-1].timestamp)
+        return last_ms - LEVELS_MARGIN_MS if last_ms else None
 
     async def _decide_again(self, claimed: Claimed) -> Mapping[str, int]:
         """Decide again, up to their ends, the inputs of a service whose journal is not whole."""
@@ -380,7 +413,8 @@ class Opening(Generic[S]):
         documents, partition = self._service.documents, self._desk.partition
         subjects = list(dict.fromkeys(event.subject for event in events))
         keys = [documents.key(partition, subject) for subject in subjects]
-        stored, _ = await self._store.load(keys, questions)
+        stored = await self._store.load(keys)
+        await self._store.ask(questions)
         return {s: documents.read(s, raw) for s, raw in zip(subjects, stored, strict=True)}
 
     async def _commit_documents(

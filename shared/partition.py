@@ -28,7 +28,7 @@ from shared.events.envelope import Event
 from shared.events.parking import ParkedRecord
 from shared.log import Log, Mark, behind_control_records
 from shared.opening import Opening
-from shared.partition_store import Commit, PartitionStore
+from shared.partition_store import UNKNOWN_RUN, Commit, Held, PartitionStore
 from shared.redis import Pipeline
 from shared.service import Question, Received
 
@@ -129,6 +129,7 @@ class PartitionTask(Generic[S]):
         self._step = step
         self._caller = caller
         self._claim_token = self._token = fresh_token()
+        self._run = UNKNOWN_RUN
         self._number = 0
         self._journal = 0
         self._next: dict[str, int] = {}
@@ -248,7 +249,7 @@ class PartitionTask(Generic[S]):
         opened = await opening.open(self._claim_token)
         self.counts["folded"] += opened.facts
         self._number, self._journal = opened.number, opened.journal
-        self._token = f"{self._claim_token}:{self._number}"
+        self._token, self._run = f"{self._claim_token}:{self._number}", opened.run
         self._next = dict(opened.positions)
         self._stored_positions = dict(opened.positions)
         self._log.seek(self._next, self.partition)
@@ -406,14 +407,18 @@ class PartitionTask(Generic[S]):
             batch.inputs.append(self._answers.popleft())
 
     async def _load(self, batch: _Batch) -> dict[str, Document[S]]:
-        """The documents that the batch touches, and the answers to its questions, in one trip."""
+        """The documents that the batch touches, in one trip, and, in another, the answers to its
+        questions: what is asked may not be asked back, so first the task has to hold its partition,
+        of a Redis that has not gone back (P1).
+        """
         subjects = dict.fromkeys(item.received.event.subject for item in batch.inputs)
         missing = [subject for subject in subjects if subject not in self._documents]
         questions = self._questions(batch)
-        stored, replies = await self._store.load(
+        stored = await self._store.load(
             [self._service.documents.key(self.partition, subject) for subject in missing],
-            list(questions.values()),
+            Held(self._token, self._run) if questions else None,
         )
+        replies = await self._store.ask([*questions.values()])
         answers = dict(zip(questions, replies, strict=True))
         for at in {at for at, _ in questions}:
             each = tuple(answers.get((at, nth)) for nth in range(len(self._service.asks)))

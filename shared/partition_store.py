@@ -4,27 +4,34 @@ Keys, all under the hash tag `{SERVICE:PARTITION}`: `fence` (the token of who ma
 (a hash: the commit number, the journal's offset behind the last acked outbox, and the next offset
 of each input topic), `outbox` (a list: facts committed, publication not known yet), `calls` (a
 hash: the facts that ask something of the outside and have no final answer yet, by their ids), and
-the documents (`shared/documents.py`).
+the documents (`shared/documents.py`). Of the whole service there is one
+key, `{SERVICE}:run`: the run of the Redis server in which what crosses orders is known to be no
+older than what was published.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
 from shared.batch import Outgoing
 from shared.documents import Op
-from shared.redis import Argument, Pipeline, Script
+from shared.errors import TransientError
+from shared.redis import Argument, Pipeline, Script, trip
 from shared.service import Question
 
 OUTBOX_CHUNK = 1_000
 """Facts of one RPUSH: Lua unpacks some 8 000 arguments at most."""
 
+UNKNOWN_RUN = b""
+"""No run of Redis: what crosses orders is to be made sure of."""
+
 _NEXT = "next:"
 _CLAIM = Script(Path(__file__).with_name("claim.lua"))
 _COMMIT = Script(Path(__file__).with_name("commit.lua"))
+_HELD = Script(Path(__file__).with_name("held.lua"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +47,23 @@ class Claimed:
     positions: Mapping[str, int]
     outbox: Sequence[Outgoing]
     calls: Sequence[bytes]
+    run: bytes
+
+
+class Held(NamedTuple):
+    """What a task last knew of its Redis: the token that it wrote, and the run of the server."""
+
+    token: str
+    run: bytes
+
+
+class Reached(NamedTuple):
+    """How far a partition is: its last commit's number (0 before the first), and the journal's
+    offset behind the last outbox known to be acked.
+    """
+
+    commit_number: int
+    journal: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +87,10 @@ class PartitionStore:
 
     def __init__(self, redis: Redis, service: str, partition: int) -> None:
         self._redis = redis
+        self._service, self._partition = service, partition
         tag = f"{{{service}:{partition}}}"
         self._fence, self._meta, self._outbox = f"{tag}:fence", f"{tag}:meta", f"{tag}:outbox"
-        self._calls = f"{tag}:calls"
+        self._calls, self._run_known = f"{tag}:calls", f"{{{service}}}:run"
 
     async def claim(self, token: str) -> Claimed:
         """Take the partition over with a fresh token; whoever held it can commit no more."""
@@ -93,20 +118,50 @@ class PartitionStore:
         """Forget, as part of a trip, how far the partition is: until a rebuild nobody goes on."""
         pipeline.queue("DEL", self._fence, self._meta)
 
-    async def load(
-        self, keys: Sequence[str], questions: Sequence[Question]
-    ) -> tuple[Sequence[bytes | None], Sequence[Any]]:
-        """Read documents and ask questions, in their order, in one trip."""
+    async def load(self, keys: Sequence[str], held: Held | None = None) -> Sequence[bytes | None]:
+        """Read documents, in their order, in one trip.
+
+        Where `held` is given, it raises TransientError unless the partition is still held in that
+        run of Redis: whoever is to ask something needs to know that before.
+        """
         pipeline = Pipeline(self._redis)
         if keys:
             pipeline.queue("MGET", *keys)
+        if held is not None:
+            _HELD.queue(pipeline, [self._fence])
+        replies = await pipeline.run() if len(pipeline) else []
+        if held is not None and replies[-1] != [held.token.encode(), held.run]:
+            raise TransientError(
+                f"partition {self._partition} was taken over, or its Redis has gone back"
+            )
+        return replies[0] if keys else []
+
+    async def ask(self, questions: Sequence[Question]) -> Sequence[Any]:
+        """The answers to questions, in their order, in one trip."""
+        pipeline = Pipeline(self._redis)
         for question in questions:
             question.script.queue(pipeline, question.keys, question.args)
-        replies = await pipeline.run() if len(pipeline) else []
-        documents = replies[0] if keys else []
-        asked = replies[1:] if keys else replies
-        answers = [q.read(reply) for q, reply in zip(questions, asked, strict=True)]
-        return documents, answers
+        replies = await pipeline.run() if questions else []
+        return [q.read(reply) for q, reply in zip(questions, replies, strict=True)]
+
+    async def all_reached(self, partitions: int) -> Sequence[Reached]:
+        """How far each partition of the service is, in one trip."""
+        pipeline = Pipeline(self._redis)
+        for partition in range(partitions):
+            PartitionStore(self._redis, self._service, partition).ask_positions(pipeline)
+        return [_reached(meta) for meta in await pipeline.run()]
+
+    async def known_run(self) -> bytes | None:
+        """The run of Redis in which what crosses the service's orders was last made sure of."""
+        async with trip():
+            known: Any = await self._redis.get(self._run_known)
+        return None if known is None else bytes(known)
+
+    async def know_run(self, run: bytes) -> None:
+        """Note that what crosses the service's orders is up to what was published."""
+        pipeline = Pipeline(self._redis)
+        pipeline.queue("SET", self._run_known, run)
+        await pipeline.run()
 
     async def commit(self, held: str, following: str, commit: Commit) -> bool:
         """Write a batch if the token held is still the stored one; False is a refusal."""
@@ -149,14 +204,23 @@ def positions_of(meta: Mapping[bytes, bytes]) -> dict[str, int]:
     return {k.removeprefix(_NEXT): int(v) for k, v in texts.items() if k.startswith(_NEXT)}
 
 
-def _claimed(flat: Sequence[bytes], outbox: Sequence[bytes], calls: Sequence[bytes]) -> Claimed:
+def _reached(meta: Mapping[bytes, bytes]) -> Reached:
+    journal = meta.get(b"journal")
+    return Reached(int(meta.get(b"commit", 0)), None if journal is None else int(journal))
+
+
+def _claimed(
+    flat: Sequence[bytes], outbox: Sequence[bytes], calls: Sequence[bytes], run: bytes
+) -> Claimed:
     meta = dict(zip(flat[::2], flat[1::2], strict=True))
+    number, journal = _reached(meta)
     return Claimed(
-        commit_number=int(meta.get(b"commit", 0)),
-        journal=int(meta[b"journal"]) if b"journal" in meta else None,
+        commit_number=number,
+        journal=journal,
         positions=positions_of(meta),
         outbox=[_outgoing(entry) for entry in outbox],
         calls=calls,
+        run=run,
     )
 
 

@@ -2,7 +2,7 @@
 --
 -- KEYS  1  the seller's levels: a hash, SKU -> "ON_HAND RESERVED VERSION"
 --       2  what is kept of who asks: an order's entry (a hash), or a stock command's answer
--- ARGV  1  the operation; 2 for how many ms to remember it; 3 the most units that a SKU may have
+-- ARGV  1  the operation; 2 for how many ms to remember it; 3 the most units a command may leave
 --       4… reserve  EVENT_ID SKU UNITS …        an order's units, all or none
 --          release  VERSION WRITE_OFF (0, 1)    what the order still holds, by a fact's version
 --          ship     VERSION SKU CHANGE …        positive: held units leave; negative: they are back
@@ -29,10 +29,10 @@ local function level_of(sku)
 end
 
 -- A SKU after a change, as a row of an answer; as it is, and false, where P1 forbids the change.
-local function changed(sku, units, on_hand_change, reserved_change)
+local function changed(sku, units, on_hand_change, reserved_change, most)
   local on_hand, reserved, version = level_of(sku)
   local new_on_hand, new_reserved = on_hand + on_hand_change, reserved + reserved_change
-  if new_reserved < 0 or new_reserved > new_on_hand or new_on_hand > most_units then
+  if new_reserved < 0 or new_reserved > new_on_hand or new_on_hand > (most or math.huge) then
     return {sku, units, on_hand, reserved, version, false}, false
   end
   local depleted = new_reserved == new_on_hand and reserved < on_hand
@@ -177,7 +177,7 @@ local function supply()
   local sku, units = ARGV[4], tonumber(ARGV[5])
   local on_hand, reserved = level_of(sku)
   local change = operation == 'set' and units - on_hand or units
-  local row, possible = changed(sku, change, change, 0)
+  local row, possible = changed(sku, change, change, 0, math.max(most_units, on_hand))
   local refusal = on_hand + change < reserved and 'below_reserved' or 'above_limit'
   local reply = answer(possible and 'counted' or refusal, {row})
   write_levels(possible and {row} or {})

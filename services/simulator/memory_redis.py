@@ -55,11 +55,15 @@ class Scored:
 
 
 class MemoryRedis:
-    """One Redis' keys. `now_ms` is its time; `twins` stand for its scripts."""
+    """One Redis' keys. `now_ms` is its time; `twins` stand for its scripts.
+
+    `run` counts how often it was started.
+    """
 
     def __init__(self, now_ms: Callable[[], int], twins: Mapping[Script, Twin]) -> None:
         self.now_ms = now_ms
         self._twins = {script.sha.encode(): twin for script, twin in twins.items()}
+        self.run = 1
         self._known: set[bytes] = set()
         self._values: dict[bytes, Any] = {}
         self._ends_ms: dict[bytes, int] = {}
@@ -80,8 +84,9 @@ class MemoryRedis:
         return {key: _copied(value) for key, value in self._values.items()}, dict(self._ends_ms)
 
     def go_back(self, kept: Kept) -> None:
-        """Hold what `copy` returned once, as after a crash: what was written since is gone."""
+        """Hold what `copy` returned once, in a new run, as after a crash: all else is gone."""
         values, ends_ms = kept
+        self.run += 1
         self._values = {key: _copied(value) for key, value in values.items()}
         self._ends_ms = dict(ends_ms)
         self._known.clear()

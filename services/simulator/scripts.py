@@ -1,6 +1,7 @@
 """Our Lua scripts as functions on a Redis in memory: what each does, it does too."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -29,7 +30,12 @@ def _claim(redis: MemoryRedis, keys: Sequence[bytes], args: Sequence[bytes]) -> 
         redis.execute("HGETALL", meta),
         redis.execute("LRANGE", outbox, 0, -1),
         redis.execute("HVALS", calls),
+        b"%x" % redis.run,
     ]
+
+
+def _held(redis: MemoryRedis, keys: Sequence[bytes], _args: Sequence[bytes]) -> Any:
+    return [redis.execute("GET", keys[0]), b"%x" % redis.run]
 
 
 def commit(redis: MemoryRedis, keys: Sequence[bytes], args: Sequence[bytes]) -> int:
@@ -138,7 +144,7 @@ class Stock:
         sku, units = self._args[0].decode(), int(self._args[1])
         on_hand, reserved, _ = self._level(sku)
         change = units - on_hand if counted else units
-        row, possible = self._changed(sku, change, change, 0)
+        row, possible = self._changed(sku, change, change, 0, max(self._most_units, on_hand))
         refusal = "below_reserved" if on_hand + change < reserved else "above_limit"
         reply = _answer("counted" if possible else refusal, [row])
         self._write_levels([row] if possible else [])
@@ -204,12 +210,17 @@ class Stock:
         return reply
 
     def _changed(
-        self, sku: str, units: int, on_hand_change: int, reserved_change: int
+        self,
+        sku: str,
+        units: int,
+        on_hand_change: int,
+        reserved_change: int,
+        most: float = math.inf,
     ) -> tuple[Row, bool]:
         """A SKU after a change; as it is, and False, where P1 forbids the change."""
         on_hand, reserved, version = self._level(sku)
         new_on_hand, new_reserved = on_hand + on_hand_change, reserved + reserved_change
-        if not 0 <= new_reserved <= new_on_hand <= self._most_units:
+        if not 0 <= new_reserved <= new_on_hand <= most:
             return (sku, units, on_hand, reserved, version, False), False
         depleted = new_reserved == new_on_hand and reserved < on_hand
         return (sku, units, new_on_hand, new_reserved, version + 1, depleted), True
@@ -286,6 +297,7 @@ def _beside(module: Any, name: str) -> Script:
 TWINS: Mapping[Script, Twin] = {
     _beside(shared.partition_store, "claim.lua"): _claim,
     _beside(shared.partition_store, "commit.lua"): commit,
+    _beside(shared.partition_store, "held.lua"): _held,
     _beside(shared.clock, "clock_read.lua"): _read_clock,
     _beside(services.inventory.store, "stock.lua"): _stock,
     _beside(services.inventory.store, "stock_restore.lua"): _restore_stock,

@@ -169,6 +169,12 @@ class MemoryLog:
 
         return await self._kafka.ask(look)
 
+    async def ends(self, topic: str, partitions: int) -> Sequence[int]:
+        def look(_parts: int) -> Sequence[int]:
+            return [self._topics.end(topic, partition) for partition in range(partitions)]
+
+        return await self._kafka.ask(look)
+
     async def last_commit(self, topic: str, partition: int, start: int | None) -> tuple[int, int]:
         def look(_parts: int) -> tuple[int, int]:
             records = self._topics.read(topic, partition, start or 0)

@@ -7,7 +7,7 @@ from pydantic import Field
 from shared.events.envelope import About, Fact, ServiceFact, Topic
 from shared.events.fields import (
     MAX_ITEMS,
-    MAX_STOCK,
+    MAX_LEVEL,
     MAX_UNITS,
     EventId,
     Model,
@@ -20,7 +20,7 @@ from shared.events.parking import TASK
 from shared.events.warehouse import stock_subject
 
 Units = Annotated[tuple[SkuQuantity, ...], Field(max_length=MAX_ITEMS)]
-Level = Annotated[int, Field(ge=0, le=MAX_STOCK)]
+Level = Annotated[int, Field(ge=0, le=MAX_LEVEL)]
 
 
 class SkuChange(Model):

@@ -6,7 +6,8 @@ import pytest
 import pytest_asyncio
 
 from services.cli.redis_server import RedisServer
-from services.inventory.decisions import Answer
+from services.inventory.decisions import Answer, decide
+from services.inventory.state import OrderStock
 from services.inventory.store import (
     REMEMBER_COMMAND_MS,
     REMEMBER_ORDER_MS,
@@ -19,10 +20,13 @@ from services.inventory.store import (
 )
 from shared.events.envelope import Fact
 from shared.events.fields import MAX_STOCK
+from shared.events.inventory import StockLevelChanged
 from shared.policy import Policies
 from shared.redis import Pipeline, connect
+from shared.service import Received
 from tests.support.stock import (
     LAMP,
+    NOON,
     ORDER,
     SHADE,
     Stock,
@@ -34,6 +38,7 @@ from tests.support.stock import (
     event,
     placed,
     restocked,
+    returned,
     row,
 )
 
@@ -164,6 +169,30 @@ async def test_the_script_touches_no_key_but_those_it_is_given(
         assert answer.outcome in ("counted", "reserved", "shipped", "released")
     await limited.aclose()
     await stock.redis.acl_deluser(user)
+
+
+async def test_r17_what_comes_back_is_taken_also_where_no_count_could_say_so_many(
+    stock: Stock,
+) -> None:
+    await stock.count(A=2)
+    await stock.place(("A", 2))
+    await stock.ship(2, A=2)
+    await stock.count(A=MAX_STOCK)
+
+    put_back = await stock.ship(3, A=-1)
+    came_back = await stock.take_back(4, {"A": 1})
+    said = event(returned({"A": 1}, seller_id=stock.seller), version=4)
+    shipped = OrderStock(seller_id=stock.seller, status="shipped")
+    facts = decide(shipped, Received(said, NOON, (came_back,)), Policies())
+
+    assert (put_back.outcome, came_back.outcome) == ("shipped", "returned")
+    assert await stock.level("A") == (MAX_STOCK + 2, 1, 6)
+    assert [fact.on_hand for fact in facts if isinstance(fact, StockLevelChanged)] == [
+        MAX_STOCK + 2
+    ]
+    fewer, more = (adjusted("A", change, seller_id=stock.seller) for change in (-1, 1))
+    assert (await stock.command(more)).outcome == "above_limit"
+    assert (await stock.command(fewer)).outcome == "counted"
 
 
 async def test_all_levels_are_read(stock: Stock) -> None:

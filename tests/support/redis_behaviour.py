@@ -10,7 +10,8 @@ from services.deadlines.store import Entry, ledger_key, read_heads, read_ledger,
 from shared.batch import Outgoing
 from shared.clock import BusinessClock, Timeline, from_ms, to_ms
 from shared.documents import Op
-from shared.partition_store import Commit, PartitionStore, positions_of
+from shared.errors import TransientError
+from shared.partition_store import Commit, Held, PartitionStore, Reached, positions_of
 from shared.redis import Pipeline
 from tests.support.stock import Stock, adjusted, counted
 
@@ -92,7 +93,7 @@ class RedisBehaviour:
         await store.claim("first:0")
 
         assert not await store.commit("zombie:0", "zombie:1", commit(1, Op("SET", name, ("x",))))
-        assert await store.load([name], []) == ([None], [])
+        assert await store.load([name]) == [None]
 
     async def test_documents_are_loaded_in_their_order(
         self, store: PartitionStore, name: str
@@ -103,7 +104,43 @@ class RedisBehaviour:
             "t:0", "t:1", commit(1, Op("SET", one, (b"\xff",)), Op("SET", two, ("",)))
         )
 
-        assert (await store.load([two, none, one], []))[0] == [b"", None, b"\xff"]
+        assert await store.load([two, none, one]) == [b"", None, b"\xff"]
+
+    async def test_p1_what_is_to_ask_has_to_hold_the_partition_in_this_run_of_redis(
+        self, redis: Redis, store: PartitionStore, name: str
+    ) -> None:
+        run = (await store.claim("t:0")).run
+
+        assert await store.load([f"{{{name}}}1"], Held("t:0", run)) == [None]
+        assert await store.load([], Held("t:0", run)) == []
+        for lost in (Held("t:1", run), Held("t:0", b"another")):
+            with pytest.raises(TransientError, match="taken over, or its Redis has gone back"):
+                await store.load([], lost)
+        pipeline = Pipeline(redis)
+        store.forget(pipeline)
+        await pipeline.run()
+        with pytest.raises(TransientError):
+            await store.load([], Held("t:0", run))
+
+    async def test_p1_in_which_run_what_crosses_orders_is_known_is_the_services(
+        self, redis: Redis, store: PartitionStore, name: str
+    ) -> None:
+        run = (await store.claim("t:0")).run
+        before = await store.known_run()
+        await store.know_run(run)
+
+        assert before is None
+        assert await PartitionStore(redis, name, 1).known_run() == run
+        assert await PartitionStore(redis, f"{name}2", 0).known_run() is None
+
+    async def test_how_far_all_partitions_are_is_one_question(
+        self, redis: Redis, store: PartitionStore, name: str
+    ) -> None:
+        other = PartitionStore(redis, name, 1)
+        await other.claim("t:0")
+        await other.commit("t:0", "t:1", commit(3))
+
+        assert await store.all_reached(2) == [Reached(0, None), Reached(3, 7)]
 
     async def test_meta_says_how_far_a_partition_is(
         self, redis: Redis, store: PartitionStore

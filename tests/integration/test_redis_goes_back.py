@@ -1,0 +1,216 @@
+"""P1: a Redis that comes back as it was before sells nothing twice, whoever asks it first.
+
+Inventory's tasks of two partitions, on a real Redis whose files are put back; topics in memory.
+"""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.cli.redis_server import LocalRedis
+from services.inventory.app import build
+from services.inventory.store import all_holdings, all_levels
+from services.simulator.fate import Allowed, Fate
+from services.simulator.network import Server
+from services.simulator.topics import Consumer, MemoryLog, Topics
+from shared.batch import Desk
+from shared.clock import BusinessClock, to_ms
+from shared.decode import Decoder, partition_of
+from shared.errors import RefusedStart, TransientError
+from shared.events.envelope import Fact, encode
+from shared.events.inventory import INVENTORY_EVENTS, StockRejected, StockReserved
+from shared.events.storefront import ORDERS
+from shared.events.warehouse import STOCK, stock_subject
+from shared.partition import PartitionTask
+from shared.partition_store import PartitionStore
+from shared.policy import Policies
+from shared.redis import connect
+from tests.support.stock import LAMP, NOON, SELLER, counted, placed
+from tests.support.toy_world import until
+
+PARTITIONS = 2
+SOLD, NEXT, ELSEWHERE = (
+    next(o for n in range(99) if partition_of(o := f"902-{n}-{name}", PARTITIONS) == partition)
+    for name, partition in (("sold", 0), ("next", 0), ("elsewhere", 1))
+)
+"""Orders for the last lamp: two of one partition, and one of another, where nothing was lost."""
+
+pytestmark = pytest.mark.asyncio
+
+
+@dataclass
+class Inventory:
+    """The service's tasks, opened again when they are lost, as a worker does."""
+
+    url: str
+    topics: Topics = field(default_factory=lambda: Topics(PARTITIONS, lambda: to_ms(NOON)))
+    tasks: dict[int, PartitionTask[Any]] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.service = build()
+        self.redis = connect(self.url)
+        self.log = MemoryLog(
+            self.topics, Server("Kafka", Fate(1, Allowed(kinds=())), TransientError)
+        )
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator["Inventory"]:
+        keeping = [asyncio.create_task(self._keep_open(p)) for p in range(PARTITIONS)]
+        try:
+            await until(self.at_rest, "both partitions are open")
+            yield self
+        finally:
+            for task in keeping:
+                task.cancel()
+            await asyncio.gather(*keeping, return_exceptions=True)
+            await self.redis.aclose()
+
+    async def _keep_open(self, partition: int) -> None:
+        while True:
+            consumer = Consumer(self.topics, self.service.inputs, partition)
+            self.log.consumers[partition] = consumer
+            task = self.tasks[partition] = PartitionTask(
+                Desk(self.service, Policies(), partition, PARTITIONS),
+                Decoder(self.service.name, self.service.reads, PARTITIONS),
+                PartitionStore(self.redis, self.service.name, partition),
+                self.log,
+                BusinessClock(self.redis),
+            )
+            reading = asyncio.create_task(_read(consumer, task))
+            try:
+                await task.run()
+            except TransientError:
+                await asyncio.sleep(0.05)
+            except RefusedStart as error:
+                self.refused.append(str(error))
+                return
+            finally:
+                reading.cancel()
+                consumer.close()
+
+    def say(self, fact: Fact, subject: str) -> None:
+        topic = STOCK if subject.startswith(SELLER) else ORDERS
+        id_ = f"said-{len(self.topics.appended)}"
+        value = encode(fact, id_=id_, source="test", subject=subject, time=NOON, version=None)
+        at = partition_of(subject, PARTITIONS)
+        self.topics.append(topic.name, at, subject.encode(), value)
+
+    async def at_rest(self) -> bool:
+        """Whether all that was said is decided and published."""
+        ends = {
+            p: {name: self.topics.end(name, p) for name in self.service.inputs}
+            for p in range(PARTITIONS)
+        }
+        tasks = [self.tasks.get(p) for p in range(PARTITIONS)]
+        return all(
+            task is not None and task.idle and task.opened and task.positions == ends[p]
+            for p, task in enumerate(tasks)
+        )
+
+    async def rest(self) -> None:
+        await until(self.at_rest, "what was said is decided")
+
+    def sold(self) -> set[str]:
+        """The orders that were told that they have their stock."""
+        return self._told(StockReserved)
+
+    def rejected(self) -> set[str]:
+        return self._told(StockRejected)
+
+    def _told(self, fact: type[Fact]) -> set[str]:
+        return {
+            (record.key or b"").decode()
+            for record in self.topics.appended
+            if record.topic == INVENTORY_EVENTS.name and fact.TYPE.encode() in (record.value or b"")
+        }
+
+
+async def _read(consumer: Consumer, task: PartitionTask[Any]) -> None:
+    while True:
+        await asyncio.sleep(0.01)
+        for name in consumer.readable() if task.opened else ():
+            if records := consumer.take(name, 100):
+                task.offer(records)
+
+
+@dataclass
+class Disk:
+    """What a Redis has on disk, kept once, to go back to."""
+
+    server: LocalRedis
+    data_dir: Path
+
+    def keep(self) -> None:
+        """While nothing is written; what was acked is in the file, if not on the disk itself."""
+        shutil.copytree(self.data_dir, self._kept)
+
+    def go_back(self) -> None:
+        """The server crashes, and comes back with what was kept."""
+        self.server.kill()
+        shutil.rmtree(self.data_dir)
+        shutil.copytree(self._kept, self.data_dir)
+        self.server.start()
+
+    @property
+    def _kept(self) -> Path:
+        return self.data_dir.with_name("kept")
+
+
+@pytest.fixture
+def disk(redis_of_its_own: LocalRedis, tmp_path: Path) -> Disk:
+    return Disk(redis_of_its_own, tmp_path / "redis")
+
+
+@pytest.mark.parametrize("second", [NEXT, ELSEWHERE])
+async def test_p1_the_last_unit_is_sold_once_although_redis_forgot_that_it_was(
+    disk: Disk, second: str
+) -> None:
+    async with Inventory(disk.server.redis_url).working() as inventory:
+        inventory.say(counted(LAMP, 1), stock_subject(SELLER, LAMP))
+        await inventory.rest()
+        disk.keep()
+        inventory.say(placed((LAMP, 1), order_id=SOLD), SOLD)
+        await inventory.rest()
+        assert inventory.sold() == {SOLD}
+
+        disk.go_back()
+        inventory.say(placed((LAMP, 1), order_id=second), second)
+        await until(lambda: _has(inventory.rejected(), second), "it gets its answer")
+        # Nobody asked the partition that lost it: its own orders are found as they were.
+        inventory.say(placed((LAMP, 1), order_id=f"{SOLD}-9"), f"{SOLD}-9")
+        await inventory.rest()
+
+        assert inventory.sold() == {SOLD}
+        levels = [level async for level in all_levels(inventory.redis)]
+        held = [holding async for holding in all_holdings(inventory.redis)]
+        assert [(level.on_hand, level.reserved) for level in levels] == [(1, 1)]
+        assert [(holding.order_id, holding.units) for holding in held] == [(SOLD, {LAMP: 1})]
+        assert inventory.refused == []
+
+
+async def test_p1_a_redis_that_is_emptied_under_a_worker_answers_no_order(disk: Disk) -> None:
+    async with Inventory(disk.server.redis_url).working() as inventory:
+        inventory.say(counted(LAMP, 2), stock_subject(SELLER, LAMP))
+        await inventory.rest()
+        inventory.say(placed((LAMP, 1), order_id=SOLD), SOLD)
+        await inventory.rest()
+
+        await inventory.redis.flushall()
+        for order in (NEXT, ELSEWHERE):
+            inventory.say(placed((LAMP, 1), order_id=order), order)
+        await until(lambda: _has(inventory.refused, PARTITIONS), "both partitions are refused")
+
+        assert all("Redis is empty for inventory, partition" in why for why in inventory.refused)
+        assert inventory.rejected() == set()
+        assert await inventory.redis.keys("{stock:*") == []
+
+
+async def _has(found: Any, what: Any) -> bool:
+    return len(found) == what if isinstance(what, int) else what in found
