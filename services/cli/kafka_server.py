@@ -4,7 +4,9 @@ import importlib.util
 import re
 import shutil
 import signal
+import socket
 import string
+import struct
 import subprocess
 import sys
 import tempfile
@@ -19,7 +21,6 @@ from services.cli.server import (
     LocalServer,
     Server,
     free_port,
-    listens,
 )
 from shared.errors import RefusedStart
 
@@ -46,6 +47,13 @@ FETCH_LIMIT_S = 300.0
 
 ASK_LIMIT_S = 20.0
 """For `java -version`, and for the embedded broker to go or come: milliseconds, both."""
+
+ANSWER_LIMIT_S = 2.0
+"""For a broker that starts to say what it speaks: it is asked again."""
+
+_API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
+"""The protocol's request for what a broker speaks: its length, key 18, version 0, a number for the
+answer, and no client's name."""
 
 _DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "kafka"
 
@@ -81,8 +89,13 @@ class LocalKafka(LocalServer, KafkaServer):
         return int(self.bootstrap_servers.rpartition(":")[2])
 
     def _serves(self) -> bool:
-        # Kafka opens its port when the controller has let the broker in: who connects is served.
-        return listens(self.port)
+        """Whether a broker answers: its port is open some time before it looks at requests."""
+        try:
+            with socket.create_connection((HOST, self.port), timeout=ANSWER_LIMIT_S) as asking:
+                asking.sendall(_API_VERSIONS)
+                return bool(asking.recv(1))
+        except OSError:
+            return False
 
 
 class ApacheKafka(LocalKafka):

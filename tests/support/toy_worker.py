@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import re
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -82,10 +83,16 @@ class ToyProcess:
         return HERE in self.said
 
     async def ended(self, within_s: float = ENDS_WITHIN_S) -> int:
-        """Wait until it has ended; the exit code."""
-        await asyncio.to_thread(self.process.join, within_s)
-        assert self.exit_code is not None, f"runs after {within_s:g} s: {self.log}"
-        return self.exit_code
+        """Wait until it has ended; the exit code.
+
+        Not by join() in a thread: two threads that ask how it ended may both read the one answer,
+        and who comes second takes its end for 255.
+        """
+        deadline_s = time.monotonic() + within_s
+        while (code := self.exit_code) is None:
+            assert time.monotonic() < deadline_s, f"runs after {within_s:g} s: {self.log}"
+            await asyncio.sleep(0.02)
+        return code
 
     async def serves(self) -> None:
         """Wait until it answers about its health."""
