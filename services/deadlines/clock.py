@@ -52,7 +52,7 @@ async def keep_ttl_keys(worker: Worker) -> None:
         changed, before = worker.clock.changed, worker.clock.timeline
         await changed.wait()
         timeline = worker.clock.timeline
-        if before.steps[-1].rate == timeline.steps[-1].rate == 0:
+        if not any(step.rate for step in timeline.since(before.steps[-1])):
             continue  # it stood still and does: no key expires
         for partition in list(worker.tasks):
             with suppress(TransientError):

@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby, islice
 
 from rich.console import Group, JustifyMethod, RenderableType
@@ -16,7 +16,7 @@ from services.cli.demo.story import Story
 from services.cli.demo.timeline import in_causal_order
 from services.cli.demo.verdict import differences
 from services.cli.demo.words import notice, since, words_of
-from shared.clock import Timeline, to_ms
+from shared.clock import Timeline
 from shared.events.notices import NOTICES
 
 STATUSES: Mapping[str, str] = {
@@ -68,8 +68,8 @@ class Frame:
 
     def seconds_to(self, due: datetime) -> float | None:
         """Wall seconds until then in the present gear; None while the clock stands still."""
-        wall_ms = self.timeline.wall_ms(to_ms(due))
-        return None if wall_ms is None else max(0, wall_ms - self.wall_ms) / 1000
+        rate = self.timeline.rate_at(self.wall_ms)
+        return max(timedelta(), due - self.now).total_seconds() / rate if rate else None
 
 
 def progress(frame: Frame, seen: Seen, stories: Sequence[Story]) -> str:

@@ -1,5 +1,6 @@
 """The screen of a run fits its terminal, and shows what lies on the topics."""
 
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 
@@ -45,6 +46,15 @@ def test_it_fills_its_terminal_and_no_more(early: Seen, size: tuple[int, int], f
 
     assert len(shown) == height
     assert max(map(len, shown)) <= width
+
+
+def test_a_deadline_beyond_what_the_clock_may_run_by_now_counts_down_in_the_present_gear() -> None:
+    now = frame()
+    leased = now.timeline.then(Step(WALL_MS + 900, to_ms(NOON) + 900 * 86_400, 0))
+
+    assert replace(now, timeline=leased).seconds_to(NOON + timedelta(days=3)) == 3
+    assert frame(rate=0).seconds_to(NOON + timedelta(days=3)) is None
+    assert now.seconds_to(NOON - timedelta(days=3)) == 0
 
 
 def test_it_shows_clock_gear_statuses_stock_notices_deadlines_and_stories(early: Seen) -> None:
