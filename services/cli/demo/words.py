@@ -126,6 +126,7 @@ _REASONS: Mapping[CancelReason, str] = {
     "buyer": "as asked",
     "seller": "by the seller",
     "shipment_unconfirmed": "never confirmed",
+    "payment_reversed": "payment taken back",
 }
 
 
