@@ -105,22 +105,20 @@ def test_r6_one_notice_of_a_silent_cancel_is_one_too_many(records: Records) -> N
 
 
 def test_what_differs_is_told_in_words(records: Records) -> None:
-    order_id = stories.LATE_MONEY.orders[0].order_id
-    kept = seen_in(falsified(records, order_id, MoneyReturned))
-    declined = stories.DECLINED.orders[0].order_id
-    suspected = falsified(records, declined, OrderCanceled, _cancellation(reason="fraud_suspected"))
+    late, declined = stories.LATE_MONEY, stories.DECLINED
+    late_id, declined_id = late.orders[0].order_id, declined.orders[0].order_id
+    kept = falsified(records, late_id, MoneyReturned)
+    suspected = falsified(
+        records, declined_id, OrderCanceled, _cancellation(reason="fraud_suspected")
+    )
+    closed = "verification closed, money arrived, void requested"
+    after = "0:04:00 after the purchase, by the marketplace"
 
-    assert differences(stories.LATE_MONEY, kept) == [
-        (
-            f"{order_id}: money: verification closed, money arrived, void requested; "
-            "expected: verification closed, money arrived, void requested, money returned"
-        )
-    ]
-    assert differences(stories.DECLINED, seen_in(suspected)) == [
-        (
-            f"{declined}: canceled: fraud suspected, 0:04:00 after the purchase, by the marketplace; "
-            "expected: payment declined, 0:04:00 after the purchase, by the marketplace"
-        )
+    found = [*differences(late, seen_in(kept)), *differences(declined, seen_in(suspected))]
+
+    assert found == [
+        f"{late_id}: money: {closed}; expected: {closed}, money returned",
+        f"{declined_id}: canceled: fraud suspected, {after}; expected: payment declined, {after}",
     ]
 
 
