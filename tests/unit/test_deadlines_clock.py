@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.deadlines import clock as deadlines_clock
 from services.deadlines.clock import keep_ttl_keys
 from shared.clock import Step, Timeline
+from shared.errors import TransientError
 from shared.worker import Worker
 
 STANDS = Timeline((Step(1_000, 5_000, 0),))
@@ -36,6 +38,7 @@ class Keys:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = Clock()
         self.rearmed: list[int] = []
+        self.away = False
         monkeypatch.setattr(deadlines_clock, "rearm", self._rearm)
         self.worker = cast(Worker, self)
         self.tasks = dict.fromkeys(range(3))
@@ -43,6 +46,8 @@ class Keys:
 
     async def _rearm(self, _redis: Any, partition: int, timeline: Timeline) -> None:
         assert timeline is self.clock.timeline
+        if self.away:
+            raise TransientError("Redis is not available")
         self.rearmed.append(partition)
 
     async def after(self, *steps: Step) -> list[int]:
@@ -70,3 +75,23 @@ async def test_a_clock_that_jumps_and_stands_still_expires_no_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert await Keys(monkeypatch).after(Step(2_000, 9_000, 0), Step(3_000, 10_000, 0)) == []
+
+
+@pytest.mark.asyncio
+async def test_an_outage_while_the_keys_are_set_anew_is_logged_once_and_the_next_gear_sets_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = Keys(monkeypatch)
+    keys.away = True
+    with capture_logs() as logs:
+        assert await keys.after(Step(2_000, 5_000, 180)) == []
+    keys.away = False
+
+    assert await keys.after(Step(3_000, 185_000, 60)) == [0, 1, 2]
+    assert logs == [
+        {
+            "event": "TTL keys go by the gear before",
+            "error": "Redis is not available",
+            "log_level": "warning",
+        }
+    ]
