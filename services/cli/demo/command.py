@@ -12,7 +12,8 @@ from rich.console import Console
 from services.cli.addresses import DEFAULT_DATA_DIR
 from services.cli.demo.ending import Ending
 from services.cli.demo.live import show
-from services.cli.demo.stage import LAST_DAY, OPENING, Desk, Stage, open_stage
+from services.cli.demo.script import OPENING
+from services.cli.demo.stage import LAST_DAY, Desk, Stage, open_stage
 from services.cli.demo.stories import STORIES
 from services.cli.demo.together import until_done
 from services.cli.demo.traffic import CATALOGUE, ERRANDS, stocking, traffic

@@ -5,11 +5,10 @@ import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from services.cli.demo.cast import Cast
 from services.cli.demo.pace import CertainClock, Pace
-from services.cli.demo.script import DAY, HOUR, Errand, Script
+from services.cli.demo.script import DAY, HOUR, OPENING, Errand, Script
 from services.cli.demo.seen import Seen
 from services.cli.demo.tap import ALL, Tap
 from services.cli.observer import Observer, observe
@@ -22,10 +21,6 @@ from shared.events.topics import FROM_OUTSIDE
 from shared.kafka import reader_of
 from shared.log_reader import LogReader
 from shared.settings import Settings
-
-OPENING = datetime(2027, 3, 1, 16, tzinfo=UTC)
-"""A Monday without holidays near: which days are working days changes dates and with them stories,
-so every run has the same."""
 
 FIRST_HOUR, FIRST_RATE = HOUR, 180
 LAST_DAY, LATER_RATE = 32 * DAY, 86_400

@@ -9,6 +9,7 @@ from itertools import groupby, permutations
 
 from services.cli.demo.seen import Seen, Told
 from services.cli.demo.story import Canceled, Outcome, Story, Types
+from services.cli.demo.words import moved
 from shared.events.envelope import Topic
 from shared.events.fulfillment import FULFILLMENT_EVENTS, Order
 from shared.events.inventory import INVENTORY_EVENTS
@@ -65,8 +66,8 @@ def _compare(outcome: Outcome, order_id: str, seen: Seen) -> Iterator[str]:
         "stock": (_names(outcome.stock), _names(_types(told, INVENTORY_EVENTS))),
         "money": (_names(outcome.money), _names(_types(told, PAYMENT_EVENTS))),
         "at the provider": (
-            _listed(outcome.moves),
-            _listed(move.how for move in seen.moves(order_id)),
+            _listed(map(moved, outcome.moves)),
+            _listed(moved(move.how) for move in seen.moves(order_id)),
         ),
     }
     for name, (wanted, found) in expected.items():

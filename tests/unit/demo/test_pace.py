@@ -10,7 +10,8 @@ from typing import Any, cast
 import pytest
 
 from services.cli.demo.pace import LEASE_MS, CertainClock, Clock, Pace
-from services.cli.demo.stage import FIRST_RATE, LATER_RATE, OPENING
+from services.cli.demo.script import OPENING
+from services.cli.demo.stage import FIRST_RATE, LATER_RATE
 from services.simulator.loop import VirtualLoop
 from shared.clock import GEARED_LEAD_S, Step, Timeline, from_ms, to_ms
 
