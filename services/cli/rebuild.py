@@ -124,7 +124,8 @@ async def bench(
     if members := await group_members(servers, f"orderflow-{service.name}"):
         raise RefusedStart(
             f"{members} workers of {service.name} are there: they would decide on half a state",
-            f"End all workers of {service.name} first; a killed one is missed in 10 s",
+            f"End all workers of {service.name} first: a killed one is missed in 10 s, and "
+            "`orderflow up --servers-only` starts none",
         )
     policies = Policies.load(settings.policies_dir)
     async with AsyncExitStack() as stack:

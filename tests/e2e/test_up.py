@@ -143,6 +143,30 @@ def test_sigterm_ends_everything_in_time_and_what_was_stored_is_there_again(
         assert f"{0 if real else 12} of them new" in second.said
 
 
+@pytest.mark.real_kafka  # the embedded one keeps nothing
+def test_p1_with_the_servers_alone_what_up_has_stored_is_reconciled_and_rebuilt(
+    tmp_path: Path,
+) -> None:
+    with up(tmp_path, "--partitions", "2") as first:
+        first.wait_until_said("Ready after")
+        orderflow("stock", "set", "SELLER-11", "LAMP/RED 40W", "7", cwd=tmp_path)
+        refused = orderflow("reconcile", "inventory", cwd=tmp_path)
+        first.process.send_signal(signal.SIGTERM)
+        first.process.wait(timeout=60)
+    assert refused.returncode == 3
+    assert "`orderflow up --servers-only` starts none" in refused.stderr
+
+    with up(tmp_path, "--partitions", "2", "--servers-only") as servers:
+        servers.wait_until_said("Ready after")
+        assert len(children(servers.process.pid)) == 2
+        recounted = orderflow("reconcile", cwd=tmp_path)
+        rebuilt = orderflow("rebuild", "inventory", cwd=tmp_path)
+
+    assert (recounted.returncode, recounted.stdout) == (0, "Redis holds what the facts say\n")
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    assert rebuilt.stdout.startswith("inventory: 2 partitions are up to their journal")
+
+
 def test_sigterm_while_it_starts_ends_everything(tmp_path: Path) -> None:
     with up(tmp_path, env=NO_PROGRAMS) as starting:
         starting.wait_until_said("Starting inventory")
