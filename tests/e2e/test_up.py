@@ -5,6 +5,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -91,6 +93,22 @@ async def first_levels(running: Up, count: int) -> list[Event[StockLevelChanged]
         ) as consumer,
     ):
         return [event.validate_json((await consumer.getone()).value) for _ in range(count)]
+
+
+def test_what_the_readme_says_to_try_works(running: Up) -> None:
+    told = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    commands = told.partition("\n## Try it\n")[2].partition("```sh\n")[2].partition("```")[0]
+    (running.directory / ".venv").symlink_to(sys.prefix)
+
+    said = subprocess.run(
+        ("bash", "-eu", "-c", commands), cwd=running.directory, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+
+    assert said.returncode == 0, said.stderr
+    lines = said.stdout.splitlines()
+    assert "ORDER-1 order.unshipped.v1" in lines
+    assert lines[-1].startswith("ORDER-1\t1\t")
 
 
 def test_a_file_of_stock_is_applied_but_for_its_bad_rows(running: Up) -> None:
