@@ -35,7 +35,7 @@ setup: $(VENV)/.setup ## make .venv with what the system runs on
 
 setup-dev: $(VENV)/.setup-dev ## add what the tests and checks need
 
-demo: setup ## an order's whole life in a minute and a half, on this machine alone
+demo: setup ## an order's whole life on this machine alone; a minute and a half when it is idle
 	@$(BIN)/orderflow demo
 
 up: setup ## start Kafka, Redis and all services; Ctrl-C ends them

@@ -119,6 +119,10 @@ class Timeline:
             last = step
         return Timeline((*self.steps, *steps)[-MAX_STEPS:])
 
+    def since(self, step: Step) -> tuple[Step, ...]:
+        """Return that step, if it is known, and all after it."""
+        return self.steps[bisect_left(self.steps, step.wall_ms, key=_WALL_OF) :]
+
     @property
     def geared(self) -> bool:
         """Whether the last step leaves business time running otherwise than wall time."""
@@ -285,12 +289,18 @@ class BusinessClock:
         earliest_ms = 0 if jump_to_ms is None else jump_to_ms
         if not 0 <= rate <= MAX_RATE or not 0 <= earliest_ms <= END_MS:
             raise ValueError(f"no step to rate {rate}, instant {jump_to_ms}")
-        leads_ms = round(LEAD_S * 1000), round(GEARED_LEAD_S * 1000)
-        args = (rate, earliest_ms, *leads_ms, MAX_STEPS, END_MS)
-        wall, business = await _SHIFT(self._redis, [_RECORD], args)
-        step = Step(wall_ms=int(wall), business_ms=int(business), rate=rate)
-        _log.debug("business clock shifts", step=step)
-        return step
+        return await self._write(rate, earliest_ms, rate)
+
+    async def run_until(self, rate: int, business_ms: int) -> Step:
+        """Write a step to `rate` as `shift` does, and the step that ends it: return this one.
+
+        So business time stands still at `business_ms` at the latest, or after one wall ms, whatever
+        becomes of who wrote it; a step that is written in time lets it run on. Raises as `shift`
+        does.
+        """
+        if not 0 < rate <= MAX_RATE or not 0 <= business_ms <= END_MS:
+            raise ValueError(f"no run at rate {rate}, to instant {business_ms}")
+        return await self._write(rate, 0, 0, business_ms)
 
     async def begin(self, business_ms: int, rate: int) -> Step:
         """Let business time begin at an instant of one's choice, LEAD_S from now.
@@ -307,6 +317,15 @@ class BusinessClock:
     async def stop(self) -> Step:
         """Let business time stand still: `shift(0)`."""
         return await self.shift(0)
+
+    async def _write(self, rate: int, earliest_ms: int, last_rate: int, *ends_ms: int) -> Step:
+        """Append a step, and one that ends it if that is asked for; return the last."""
+        leads_ms = round(LEAD_S * 1000), round(GEARED_LEAD_S * 1000)
+        args = (rate, earliest_ms, *leads_ms, MAX_STEPS, END_MS, *ends_ms)
+        wall, business = await _SHIFT(self._redis, [_RECORD], args)
+        step = Step(wall_ms=int(wall), business_ms=int(business), rate=last_rate)
+        _log.debug("business clock shifts", step=step)
+        return step
 
     async def _look(self) -> int:
         """Make the trip, take over what it says, and return Redis' wall ms."""

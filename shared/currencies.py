@@ -15,4 +15,9 @@ MINOR_DIGITS: Mapping[str, int] = {**dict.fromkeys(_NONE, 0), **dict.fromkeys(_T
 
 def in_units(money: Money) -> Decimal:
     """The amount in units of its currency, with all its decimals: 119.70 of 11 970 cents."""
-    return Decimal(money.amount_minor).scaleb(-MINOR_DIGITS.get(money.currency, 2))
+    return units_of(money.amount_minor, money.currency)
+
+
+def units_of(amount_minor: int, currency: str) -> Decimal:
+    """The same of an amount that may be beyond what one event tells of."""
+    return Decimal(amount_minor).scaleb(-MINOR_DIGITS.get(currency, 2))

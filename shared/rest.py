@@ -11,7 +11,7 @@ in between.
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -96,9 +96,12 @@ class Rest:
         self._ends = await self.reader.ends(self._topics)
         return await self._lags(self._ends)
 
-    async def at_rest(self) -> bool:
-        """Whether nothing is on its way; one trip to each Redis, and then one to Kafka."""
-        return not await self._moving()
+    async def at_rest(self, *, calls: bool = True) -> bool:
+        """Whether nothing is on its way; one trip to each Redis, and then one to Kafka.
+
+        Without `calls`, what is asked of the outside may be without its answer.
+        """
+        return not await self._moving(calls=calls)
 
     async def wait_for_rest(self, timeout_s: float) -> None:
         """Wait until the system is at rest; an outage is waited out.
@@ -117,13 +120,16 @@ class Rest:
                 raise TransientError(f"not at rest after {timeout_s:g} s: {moving}")
             await asyncio.sleep(POLL_S)
 
-    async def _moving(self) -> str:
+    async def _moving(self, *, calls: bool = True) -> str:
         """What is not at rest; empty where all is.
 
         Ends only grow: what is behind the ends of the last look needs no new ones.
         """
         before = self._ends or await self.reader.ends(self._topics)
-        busy = [lag for lag in await self._lags(before) if not lag.still]
+        lags = await self._lags(before)
+        if not calls:
+            lags = [replace(lag, calls=0) for lag in lags]
+        busy = [lag for lag in lags if not lag.still]
         if busy:
             more = f" and {len(busy) - MAX_SHOWN} more" if len(busy) > MAX_SHOWN else ""
             self._ends = before

@@ -57,13 +57,15 @@ class Call:
     `perform` makes one try and returns the answer, which is final; it raises TransientError where
     the answer is unknown. It may be called again with the same event, whose id is the idempotency
     key. `unknown` is what the first unknown answer says, None for nothing. An unknown answer at or
-    after `until`, in business time, is the last one: `given_up` says so. Both are told why.
+    after `until`, in business time, is the last one: `given_up` says so. Both are told why. `close`
+    gives back what calls hold, several of them maybe the same, when their process ends.
     """
 
     perform: Callable[[Event[Any]], Awaitable[Fact]]
     until: Callable[[Event[Any]], datetime]
     given_up: Callable[[Event[Any], str], Fact]
     unknown: Callable[[Event[Any], str], Fact] | None = None
+    close: Callable[[], Awaitable[None]] | None = None
 
 
 Facts = Sequence[Fact]

@@ -138,6 +138,8 @@ class Worker:
             stack.push_async_callback(self.log.close)
             stack.push_async_callback(self.redis.aclose)
             stack.push_async_callback(self._clock_redis.aclose)
+            for close in {call.close for call in self.service.calls.values() if call.close}:
+                stack.push_async_callback(close)
             loops = [self.clock.run(), self._open_tasks(), self._commit_offsets(), self._watch()]
             loops += [self._look_at_redis(), self._caller.run()]
             loops += [other(self) for other in beside]

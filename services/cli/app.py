@@ -46,7 +46,8 @@ lists them in this order."""
 
 _EPILOG = (
     "Exit codes: 0 done; 1 failed while running; 2 wrong usage or field; "
-    "3 refused to start, the message says what to do."
+    "3 refused to start, the message says what to do; "
+    "4 a service is stuck, start a new process."
 )
 
 
@@ -66,7 +67,10 @@ class _Commands(TyperGroup):
             commands.add_typer(found, name=cmd_name)
         else:
             commands.command(cmd_name)(found)
-        return get_group(commands).commands[cmd_name]
+        command: Any = get_group(commands).commands[cmd_name]
+        for each in (command, *getattr(command, "commands", {}).values()):
+            each.short_help = _first_paragraph(each.help)
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -77,6 +81,11 @@ class _Commands(TyperGroup):
             code, message = EXIT_FAILED, f"{error}\n{IF_AWAY}"
         typer.echo(f"orderflow {ctx.invoked_subcommand}: {message}", err=True)
         raise typer.Exit(code)
+
+
+def _first_paragraph(text: str) -> str:
+    """What a command is for, whole: a list of commands would cut it off at the line's end."""
+    return " ".join(text.partition("\n\n")[0].split())
 
 
 app = typer.Typer(

@@ -1,4 +1,6 @@
-"""What the exit code of a command says; `orderflow --help` lists them."""
+"""What the exit code of a command says; `orderflow --help` lists them, and 4, which only a service
+that runs ends with (shared/worker.py).
+"""
 
 EXIT_FAILED = 1
 """Something failed while running: Kafka or Redis is away, a process died, books do not balance."""

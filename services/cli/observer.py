@@ -1,9 +1,10 @@
 """One who looks at the whole running system from outside: is it at rest, do its books balance."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 
 from redis.asyncio import Redis
 from rich.table import Table
@@ -18,8 +19,9 @@ from services.payment.app import build as build_payment
 from shared.books.inputs import Acknowledged
 from shared.books.provider import Moved
 from shared.books.reading import audit
-from shared.books.result import Books
+from shared.books.result import Books, Page
 from shared.clock import BusinessClock
+from shared.currencies import units_of
 from shared.events.topics import TOPICS
 from shared.kafka import checked_partitions
 from shared.log_reader import LogReader, open_reader
@@ -91,6 +93,16 @@ def books_table(books: Books) -> Table:
         wrong += [f"{page.violated - len(wrong)} more"] * (page.violated > len(wrong))
         wrong += [f"looked at no {name}" for name in page.unchecked]
         mark = "[green]✓[/]" if page.holds else "[red]✗[/]"
-        shown = Text("\n").join([Text(counts), *(Text(w, style="red") for w in wrong)])
+        lines = [counts, *_amounts(page)]
+        shown = Text("\n").join([*map(Text, lines), *(Text(w, style="red") for w in wrong)])
         table.add_row(f"{mark} {page.promise}", page.claim, shown)
     return table
+
+
+def _amounts(page: Page) -> Iterator[str]:
+    """The money that was looked at: a line for each way in which it moved."""
+    for how, amounts in groupby(page.amounts, key=lambda amount: amount.how):
+        said = (
+            f"{units_of(each.amount_minor, each.currency):,f} {each.currency}" for each in amounts
+        )
+        yield f"{how}: {', '.join(said)}"

@@ -62,7 +62,7 @@ def rebuild(
     What is there stays, and is brought up to the journal: run it again after an interruption.
     """
     settings = settings_here(data_dir)
-    with shown(quiet=as_json) as told:
+    with shown(f"Rebuilding {service}", quiet=as_json) as told:
         done = asyncio.run(rebuild_all(built(service, settings), settings, told))
     if as_json:
         document = {"service": service.value, "partitions": [asdict(one) for one in done]}
@@ -123,7 +123,8 @@ async def bench(
     if members := await group_members(servers, f"orderflow-{service.name}"):
         raise RefusedStart(
             f"{members} workers of {service.name} are there: they would decide on half a state",
-            f"End all workers of {service.name} first; a killed one is missed in 10 s",
+            f"End all workers of {service.name} first: a killed one is missed in 10 s, and "
+            "`orderflow up --servers-only` starts none",
         )
     policies = Policies.load(settings.policies_dir)
     async with AsyncExitStack() as stack:
@@ -158,24 +159,24 @@ async def rebuild_all(service: Service[Any], settings: Settings, told: Told) -> 
 
 
 @contextmanager
-def shown(*, quiet: bool) -> Iterator[Told]:
-    """A line per partition with what was read; nothing for machines."""
+def shown(doing: str, *, quiet: bool) -> Iterator[Told]:
+    """What is done, with the partition in work on a terminal, in one line without; nothing for
+    machines.
+    """
+    console = Console(stderr=True)
+    if not quiet and not console.is_terminal:
+        typer.echo(doing, err=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn(doing),
         BarColumn(),
-        TextColumn("{task.fields[facts]:,} facts"),
+        TextColumn("{task.description}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
-        bars: dict[int, Any] = {}
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
+        bar = progress.add_task("", total=None)
 
         def told(partition: int, facts: int) -> None:
-            if partition not in bars:
-                for bar in bars.values():
-                    progress.update(bar, total=1, completed=1)
-                bars[partition] = progress.add_task(f"partition {partition}", total=None, facts=0)
-            progress.update(bars[partition], facts=facts)
+            progress.update(bar, description=f"partition {partition}: {facts:,} facts")
 
         yield told
-        for bar in bars.values():
-            progress.update(bar, total=1, completed=1)
+        progress.update(bar, total=1, completed=1)

@@ -61,11 +61,11 @@ def reconcile(
     left: list[Difference] = []
     for name in services or list(ServiceName):
         service = built(name, settings)
-        with shown(quiet=as_json) as told:
+        with shown(f"Recounting {name}", quiet=as_json) as told:
             differences = asyncio.run(recount(service, settings, told))
         found += differences
         if apply and differences:
-            with shown(quiet=as_json) as told:
+            with shown(f"Repairing {name}", quiet=as_json) as told:
                 differences = asyncio.run(repair(service, settings, differences, told))
         left += differences
     if as_json:
@@ -80,9 +80,10 @@ def reconcile(
 def _tell(found: Sequence[Difference], left: Sequence[Difference], *, applied: bool) -> None:
     for difference in found:
         typer.echo(str(difference))
-    typer.echo(f"{len(found)} differences" if found else "Redis holds what the facts say")
+    several = "" if len(found) == 1 else "s"
+    typer.echo(f"{len(found)} difference{several}" if found else "Redis holds what the facts say")
     if applied and found:
-        typer.echo(f"{len(left)} of them are left" if left else "all of them are mended")
+        typer.echo(f"left after the repair: {len(left)}" if left else "all is mended")
 
 
 async def recount(service: Service[Any], settings: Settings, told: Told) -> list[Difference]:

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -21,6 +21,8 @@ from shared.spreadsheet import TableFormat, printable, table_lines
 
 MAX_ROWS = 200_000
 """Of one report: they are sorted in memory, below 3 KB each."""
+
+ONE_DAY = timedelta(days=1)
 
 report = typer.Typer(help="Write the reports that sellers work by.", no_args_is_help=True)
 
@@ -67,9 +69,14 @@ def order(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Orders that left Pending within a time, a row per order item, the oldest first."""
+    first, last = _moment("--from", since), _moment("--to", until)
+    if first is not None and last is not None and _is_reversed(first, last):
+        raise typer.BadParameter(
+            f"--from {since} and --to {until}: nothing lies between; --from has to be the earlier."
+        )
     given = {
-        "since": _moment("--from", since),
-        "until": _moment("--to", until),
+        "since": first,
+        "until": last,
         "seller_id": seller,
         "marketplace_id": marketplace,
         "by_traffic_source": by is not None,
@@ -159,3 +166,15 @@ def _moment(option: str, text: str | None) -> Moment | None:
     raise typer.BadParameter(
         f"{option}: has to be a day such as 2026-03-11, or a time such as 2026-03-11T09:30:00Z."
     )
+
+
+def _is_reversed(since: Moment, until: Moment) -> bool:
+    """Whether nothing can lie between: a day begins up to 14 hours earlier or later elsewhere."""
+    if isinstance(since, datetime) and isinstance(until, datetime):
+        return since >= until
+    somewhere = timedelta() if type(since) is type(until) else ONE_DAY
+    return _day(since) > _day(until) + somewhere
+
+
+def _day(moment: Moment) -> date:
+    return moment.astimezone(UTC).date() if isinstance(moment, datetime) else moment

@@ -132,7 +132,7 @@ def system(
         )
         processes = running.enter_context(Processes(data_dir / "logs"))
         ports = {name: free_port() for name in services}
-        say(f"Starting {', '.join(services)}")
+        say(f"Starting {', '.join(services) or 'no services'}")
         for name, port in ports.items():
             processes.start(name, _command(name), {**_environment(settings, port), **(env or {})})
         found = System(settings, servers, processes, ports)

@@ -7,6 +7,7 @@ import typer
 
 from services.cli.addresses import DEFAULT_DATA_DIR, DataDir
 from services.cli.exit_codes import EXIT_FAILED
+from services.cli.run import ServiceName
 from services.cli.system import System, system, until_signaled
 from shared.settings import MAX_PARTITIONS
 
@@ -21,13 +22,17 @@ def up(
     ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     wipe: Annotated[bool, typer.Option("--wipe", help="Forget what earlier runs stored.")] = False,
+    servers_only: Annotated[
+        bool, typer.Option("--servers-only", help="No services: to rebuild and reconcile them.")
+    ] = False,
 ) -> None:
     """Start Kafka, Redis and all services; Ctrl-C ends them together."""
     began_s = time.monotonic()
-    with (
-        until_signaled(),
-        system(data_dir, partitions=partitions, wiped=wipe, say=typer.echo) as all_,
-    ):
+    services = () if servers_only else tuple(ServiceName)
+    starting = system(
+        data_dir, services=services, partitions=partitions, wiped=wipe, say=typer.echo
+    )
+    with until_signaled(), starting as all_:
         for name in all_.health_ports:
             typer.echo(f"{name:<12} {all_.health_url(name)}   log {all_.processes[name].log}")
         typer.echo(f"Data of Kafka and Redis: {data_dir.resolve()}")

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 
+import structlog
+
 from services.deadlines.decisions import Due
 from services.deadlines.store import Entry, Head, read_heads, rearm
 from shared.clock import Timeline, to_ms
@@ -23,6 +25,9 @@ SWEEP_MAX_S = 0.05
 """How long a newly armed deadline may wait that is due before the one slept for."""
 LATENESS_KEPT = 10_000
 """Deadlines whose lateness health shows: the last minutes, whatever the load."""
+
+
+_log = structlog.get_logger()
 
 
 async def sweep(worker: Worker) -> None:
@@ -52,11 +57,13 @@ async def keep_ttl_keys(worker: Worker) -> None:
         changed, before = worker.clock.changed, worker.clock.timeline
         await changed.wait()
         timeline = worker.clock.timeline
-        if before.steps[-1].rate == timeline.steps[-1].rate == 0:
+        if not any(step.rate for step in timeline.since(before.steps[-1])):
             continue  # it stood still and does: no key expires
-        for partition in list(worker.tasks):
-            with suppress(TransientError):
+        try:
+            for partition in list(worker.tasks):
                 await rearm(worker.redis, partition, timeline)
+        except TransientError as error:  # they announce nothing: the sweep is by the ledger
+            _log.warning("TTL keys go by the gear before", error=str(error))
 
 
 def due_event(entry: Entry) -> Event[Due]:

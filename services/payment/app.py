@@ -1,6 +1,7 @@
 """The payment service, put together."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from services.payment.decisions import decide
 from services.payment.provider import HttpProvider, calls_of
@@ -70,8 +71,9 @@ def calls(settings: Settings) -> Mapping[type[Fact], Call]:
     if settings.payment_provider_token is None:
         allowed = "the bearer token of the provider at PAYMENT_PROVIDER_URL"
         raise SettingError("PAYMENT_PROVIDER_TOKEN", "not set", allowed)
-    url, token = settings.payment_provider_url, settings.payment_provider_token
-    return calls_of(HttpProvider(url, token))
+    provider = HttpProvider(settings.payment_provider_url, settings.payment_provider_token)
+    found = calls_of(provider)
+    return {fact: replace(call, close=provider.aclose) for fact, call in found.items()}
 
 
 def main() -> None:

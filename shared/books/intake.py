@@ -21,7 +21,7 @@ from shared.service import Service
 
 FAILED = frozenset({"decision_failed", "date_out_of_range", "too_many_payments"})
 """Reasons of dead letters for what could not be decided: a bug, or a PermanentError's own."""
-AFTER_DECODING = FAILED | {"no_such_order", "too_many_parked"}
+AFTER_DECODING = FAILED | {"no_such_order", "too_many_parked", "too_large_to_park"}
 """Reasons of dead letters for what is an event; all others are about what is none."""
 
 _TOPICS: Mapping[str, Topic] = {topic.name: topic for topic in TOPICS}

@@ -214,7 +214,7 @@ def check_money(story: Story, page: Draft) -> None:
     if order is not None and any(line.get("quantity_shipped") for line in order["items"]):
         _check_captured(story, account, owed, page)
     for (purse, how), minor in account.moved.items():
-        page.count(f"{how} {purse.currency} (minor)", minor)
+        page.add(how, purse.currency, minor)
 
 
 def _check_captured(story: Story, account: Account, owed: int, page: Draft) -> None:

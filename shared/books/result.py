@@ -20,18 +20,28 @@ class Violation(NamedTuple):
         return f"{self.promise} {self.subject}: {self.sentence}"
 
 
+class Amount(NamedTuple):
+    """Money that was looked at: all of a currency that moved like that."""
+
+    how: str
+    currency: str
+    amount_minor: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Page:
     """One promise in the books.
 
     `counts` say what was looked at; those that `must` names are not 0 in a check worth its name.
-    Of `violated` violations the first are kept.
+    `amounts` are in the order of how they moved, and of their currencies. Of `violated`
+    violations the first are kept.
     """
 
     promise: str
     claim: str
     counts: Mapping[str, int]
     must: tuple[str, ...]
+    amounts: tuple[Amount, ...] = ()
     violations: tuple[Violation, ...]
     violated: int
 
@@ -81,6 +91,7 @@ class Books:
                     "claim": page.claim,
                     "holds": page.holds,
                     "counts": dict(page.counts),
+                    "amounts": [amount._asdict() for amount in page.amounts],
                     "violated": page.violated,
                     "violations": [violation._asdict() for violation in page.violations],
                 }
@@ -97,12 +108,17 @@ class Draft:
     claim: str
     must: tuple[str, ...]
     counts: Counter[str] = field(default_factory=Counter)
+    amounts: Counter[tuple[str, str]] = field(default_factory=Counter)
     violations: list[Violation] = field(default_factory=list)
     violated: int = 0
 
     def count(self, name: str, n: int = 1) -> None:
         """Add to what was looked at."""
         self.counts[name] += n
+
+    def add(self, how: str, currency: str, amount_minor: int) -> None:
+        """Add to the money that was looked at."""
+        self.amounts[how, currency] += amount_minor
 
     def violate(self, subject: str, sentence: str) -> None:
         """Note that the promise does not hold."""
@@ -117,6 +133,7 @@ class Draft:
             claim=self.claim,
             counts=dict.fromkeys(self.must, 0) | dict(self.counts),
             must=self.must,
+            amounts=tuple(Amount(*of, minor) for of, minor in sorted(self.amounts.items())),
             violations=tuple(self.violations),
             violated=self.violated,
         )

@@ -5,6 +5,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -93,6 +95,22 @@ async def first_levels(running: Up, count: int) -> list[Event[StockLevelChanged]
         return [event.validate_json((await consumer.getone()).value) for _ in range(count)]
 
 
+def test_what_the_readme_says_to_try_works(running: Up) -> None:
+    told = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    commands = told.partition("\n## Try it\n")[2].partition("```sh\n")[2].partition("```")[0]
+    (running.directory / ".venv").symlink_to(sys.prefix)
+
+    said = subprocess.run(
+        ("bash", "-eu", "-c", commands), cwd=running.directory, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+
+    assert said.returncode == 0, said.stderr
+    lines = said.stdout.splitlines()
+    assert "ORDER-1 order.unshipped.v1" in lines
+    assert lines[-1].startswith("ORDER-1\t1\t")
+
+
 def test_a_file_of_stock_is_applied_but_for_its_bad_rows(running: Up) -> None:
     (running.directory / "stock.csv").write_text(
         "seller,sku,quantity\nSELLER-12,A,1\nSELLER-12,B,many\nSELLER-12,C,3\n"
@@ -141,6 +159,30 @@ def test_sigterm_ends_everything_in_time_and_what_was_stored_is_there_again(
     with up(tmp_path, "--partitions", "2") as second:
         second.wait_until_said("Ready after")
         assert f"{0 if real else 12} of them new" in second.said
+
+
+@pytest.mark.real_kafka  # the embedded one keeps nothing
+def test_p1_with_the_servers_alone_what_up_has_stored_is_reconciled_and_rebuilt(
+    tmp_path: Path,
+) -> None:
+    with up(tmp_path, "--partitions", "2") as first:
+        first.wait_until_said("Ready after")
+        orderflow("stock", "set", "SELLER-11", "LAMP/RED 40W", "7", cwd=tmp_path)
+        refused = orderflow("reconcile", "inventory", cwd=tmp_path)
+        first.process.send_signal(signal.SIGTERM)
+        first.process.wait(timeout=60)
+    assert refused.returncode == 3
+    assert "`orderflow up --servers-only` starts none" in refused.stderr
+
+    with up(tmp_path, "--partitions", "2", "--servers-only") as servers:
+        servers.wait_until_said("Ready after")
+        assert len(children(servers.process.pid)) == 2
+        recounted = orderflow("reconcile", cwd=tmp_path)
+        rebuilt = orderflow("rebuild", "inventory", cwd=tmp_path)
+
+    assert (recounted.returncode, recounted.stdout) == (0, "Redis holds what the facts say\n")
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    assert rebuilt.stdout.startswith("inventory: 2 partitions are up to their journal")
 
 
 def test_sigterm_while_it_starts_ends_everything(tmp_path: Path) -> None:

@@ -144,6 +144,44 @@ async def test_in_gear_a_step_begins_after_the_last_one_and_a_few_refreshes_ahea
     assert fourth == Step(fourth.wall_ms, 5 * DAY_MS + fourth.wall_ms - third.wall_ms, 0)
 
 
+async def test_a_run_ends_by_itself_and_goes_on_from_its_end_when_told_in_time(
+    clock: BusinessClock, redis: Redis
+) -> None:
+    await write(redis, Step(1, 1, 0))
+    before_ms = await redis_wall_ms(redis)
+    ends = await clock.run_until(86_400, 1 + 86_400_000)
+    goes_on = await clock.run_until(86_400, 1 + 2 * 86_400_000)
+    await clock.refresh()
+
+    (_, run, end, more, last) = clock.timeline.steps
+    assert (end, last) == (ends, goes_on)
+    assert run.wall_ms >= before_ms + GEARED_LEAD_MS
+    assert end == Step(run.wall_ms + 1_000, 1 + DAY_MS, 0)
+    assert more == Step(end.wall_ms + 1, end.business_ms, 86_400)
+    assert last == Step(more.wall_ms + 1_000, 1 + 2 * DAY_MS, 0)
+    assert clock.timeline.business_ms(last.wall_ms + DAY_MS) == 1 + 2 * DAY_MS
+
+
+async def test_a_run_to_what_is_over_ends_at_once(clock: BusinessClock, redis: Redis) -> None:
+    await write(redis, Step(1, DAY_MS, 0))
+
+    ends = await clock.run_until(180, DAY_MS - 5)
+
+    assert (ends.business_ms, ends.rate) == (DAY_MS + 180, 0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "until_ms"), [(0, 5), (MAX_RATE + 1, 5), (1, -1), (1, END_MS + 1)]
+)
+async def test_a_run_out_of_range_is_refused(
+    clock: BusinessClock, redis: Redis, rate: int, until_ms: int
+) -> None:
+    with pytest.raises(ValueError, match="no run"):
+        await clock.run_until(rate, until_ms)
+
+    assert not await redis.exists(RECORD)
+
+
 async def test_a_jump_goes_forward_only(clock: BusinessClock) -> None:
     start = await clock.stop()
 

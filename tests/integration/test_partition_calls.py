@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from itertools import count
@@ -20,7 +21,7 @@ from shared.calls import CALL_STEPS
 from shared.events.envelope import Event
 from shared.partition import no_step
 from tests.support.tcp_proxy import Fault, TcpProxy
-from tests.support.toy import NOON, Dial, Dialed, Heard, Perform, Said
+from tests.support.toy import NOON, Added, Dial, Dialed, Heard, Perform, Said
 from tests.support.toy_books import Books
 from tests.support.toy_outside import PORT, Line, Outside
 from tests.support.toy_worker import AGAIN_MIN_S, At
@@ -222,6 +223,25 @@ async def test_a_call_that_nobody_can_perform_waits_for_who_can(
             await until(partial(_added, here), "the rest of the partition goes on")
         assert sum(len(found.calls) for found in await here.world.stored()) == 1
         await without.redis.aclose()
+
+
+async def test_what_calls_hold_is_given_back_once_when_their_worker_ends(
+    make: Callable[[Outside], World],
+) -> None:
+    closed: list[str] = []
+
+    async def close() -> None:
+        closed.append("closed")
+
+    async with scene(make) as here:
+        service = here.world.service
+        closing = {fact: replace(call, close=close) for fact, call in service.calls.items()}
+        twice = dict(closing)
+        twice[Added] = closing[Dialed]
+        here.world.service = replace(service, calls=twice)
+        async with here.world.worker():
+            assert closed == []
+        assert closed == ["closed"]
 
 
 async def _any_call(here: Scene) -> bool:

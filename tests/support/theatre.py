@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from services.cli.demo.cast import Cast, as_event
-from services.cli.demo.script import Errand, Script
+from services.cli.demo.script import OPENING, Errand, Script
 from services.cli.demo.seen import Seen, Told
-from services.cli.demo.stage import LAST_DAY, OPENING
+from services.cli.demo.stage import LAST_DAY
 from services.cli.demo.stories import STORIES
 from services.cli.demo.traffic import stocking
 from services.cli.provider_server import Answer, Ledger

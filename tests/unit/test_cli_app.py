@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.app import COMMANDS, app
+from shared.worker import EXIT_STUCK
 
 NOBODY = "127.0.0.1:1"
 
@@ -22,7 +23,19 @@ def test_the_help_lists_every_command_and_the_exit_codes(cli: CliRunner) -> None
 
     assert shown.exit_code == 0
     assert [name for name in COMMANDS if f"\n  {name} " not in shown.output] == []
-    assert "Exit codes: 0 done; 1 failed while running; 2 wrong usage" in shown.output
+    said = " ".join(shown.output.split())
+    assert "Exit codes: 0 done; 1 failed while running; 2 wrong usage" in said
+    assert f"{EXIT_STUCK} a service is stuck, start a new process." in said
+
+
+@pytest.mark.parametrize("group", [[], ["policy"], ["report"], ["stock"], ["upload"]])
+def test_the_help_says_in_whole_sentences_what_each_command_is_for(
+    cli: CliRunner, group: list[str]
+) -> None:
+    shown = cli.invoke(app, [*group, "--help"], env={"COLUMNS": "80"}).output
+
+    assert "..." not in shown.partition("Commands:")[2]
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -199,16 +199,16 @@ def test_r24_an_order_is_worked_through_in_the_marketplaces_own_time(tmp_path: P
         "(times of America/New_York)",
         "  Fri 20 Nov 2026 15:40  it is placed",
         "  Fri 20 Nov 2026 16:10  it is held until then",
-        "  Fri 27 Nov 2026 15:40  if it is not paid by then, it is canceled",
         "  Wed 25 Nov 2026 23:59  the seller is to ship it by then",
+        "  Thu 26 Nov 2026 23:59  if it is late, both are told again",
         # Thursday is Thanksgiving: 23, 24, 25 and 27 November
         "  Fri 27 Nov 2026 00:00  the buyer may expect it from then on",
+        "  Fri 27 Nov 2026 15:40  if it is not paid by then, it is canceled",
         "  Fri 04 Dec 2026 23:59  the buyer may expect it until then",
         "  Mon 07 Dec 2026 23:59  if it is late, the buyer's new date",
-        "  Thu 26 Nov 2026 23:59  if it is late, both are told again",
         "  Sun 13 Dec 2026 15:40  if it is unconfirmed, the seller is warned",
-        "  Sun 20 Dec 2026 15:40  if it is unconfirmed, it is canceled",
         "  Fri 18 Dec 2026 23:59  if it has not arrived by then, it is lost",
+        "  Sun 20 Dec 2026 15:40  if it is unconfirmed, it is canceled",
         "  Sun 03 Jan 2027 23:59  a return can be asked for until then",
     ]
 

@@ -1,13 +1,16 @@
 """What `orderflow reconcile` calls a difference, and when it does not look at all."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
+from typer.testing import CliRunner, Result
 
 from services.cli import reconcile
+from services.cli.app import app
 from services.cli.differences import Difference, differences_of_partition
 from services.cli.rebuild import Bench
 from services.cli.reconcile import compare, refuse_unfinished
@@ -175,3 +178,39 @@ async def test_deadlines_that_have_not_read_all_yet_are_refused() -> None:
 
     with pytest.raises(RefusedStart, match="deadlines, partition 0, has not read all of payment"):
         await refuse_unfinished(at_a_bench(build_deadlines(), redis, topics))
+
+
+async def tell(
+    monkeypatch: pytest.MonkeyPatch, *differences: Difference, services: list[str]
+) -> Result:
+    """What the command says of what is found in the first of these services."""
+    found = iter([[*differences], *([] for _ in services)])
+
+    async def recount(*_: Any) -> list[Difference]:
+        return next(found)
+
+    monkeypatch.setattr(reconcile, "recount", recount)
+    return await asyncio.to_thread(CliRunner().invoke, app, ["reconcile", *services])
+
+
+WRONG = Difference("inventory", "S1/SKU-A", "differs", ())
+
+
+@pytest.mark.parametrize(
+    ("differences", "told"), [((WRONG,), "1 difference"), ((WRONG, WRONG), "2 differences")]
+)
+async def test_differences_are_counted_in_english(
+    monkeypatch: pytest.MonkeyPatch, differences: tuple[Difference, ...], told: str
+) -> None:
+    said = await tell(monkeypatch, *differences, services=["inventory"])
+
+    assert (said.exit_code, said.stdout.splitlines()[-1]) == (1, told)
+
+
+async def test_without_a_terminal_each_service_in_work_is_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = await tell(monkeypatch, services=["inventory", "payment"])
+
+    assert said.stderr == "Recounting inventory\nRecounting payment\n"
+    assert said.stdout == "Redis holds what the facts say\n"

@@ -133,6 +133,28 @@ def test_a_wrong_option_is_named_with_what_is_allowed(arguments: list[str], mess
     assert message in " ".join(said.stderr.replace("│", "").split())
 
 
+@pytest.mark.parametrize(
+    ("since", "until", "reversed_"),
+    [
+        ("2026-03-12", "2026-03-11", True),
+        ("2026-03-11", "2026-03-11", False),
+        ("2026-03-11T09:30:00Z", "2026-03-11T10:30:00+01:00", True),
+        ("2026-03-11T09:30:00Z", "2026-03-11T10:30:01+01:00", False),
+        ("2026-03-13", "2026-03-11T23:59:59Z", True),
+        ("2026-03-12", "2026-03-11T10:00:01Z", False),  # is begun in Kiritimati
+        ("2026-03-13T00:00:00Z", "2026-03-11", True),
+        ("2026-03-12T11:59:59Z", "2026-03-11", False),  # is not over on Baker Island
+    ],
+)
+def test_a_time_that_ends_before_it_begins_is_refused_by_both_options(
+    since: str, until: str, reversed_: bool
+) -> None:
+    said = cli.invoke(app, ["report", "order", "--from", since, "--to", until])
+
+    assert said.exit_code == (2 if reversed_ else 0)
+    assert (f"--from {since} and --to {until}" in " ".join(said.stderr.split())) is reversed_
+
+
 def test_a_report_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "MAX_ROWS", 2)
     assert cli.invoke(app, ["report", "unshipped"]).exit_code == 0

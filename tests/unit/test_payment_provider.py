@@ -373,7 +373,11 @@ async def test_a_provider_needs_its_token(environment: pytest.MonkeyPatch) -> No
     with pytest.raises(SettingError, match="PAYMENT_PROVIDER_TOKEN is not set"):
         calls(Settings.load())
     environment.setenv("PAYMENT_PROVIDER_TOKEN", TOKEN)
-    assert len(calls(Settings.load())) == 5
+    found = calls(Settings.load())
+    assert len(found) == 5
+    (close,) = {call.close for call in found.values()}
+    assert close is not None
+    await close()
 
 
 async def test_a_token_without_its_provider_is_refused(environment: pytest.MonkeyPatch) -> None:

@@ -261,6 +261,15 @@ async def test_a_call_that_begins_between_two_commands_is_not_missed(before: int
     assert not await system.rest.at_rest()
 
 
+async def test_who_does_not_ask_for_calls_waits_for_none() -> None:
+    system = System()
+    system.commit("toy", None, calls=1)
+
+    assert await system.rest.at_rest(calls=False)
+    system.produce()
+    assert not await system.rest.at_rest(calls=False)
+
+
 async def test_lag_says_what_each_partition_has_to_do() -> None:
     system = System(partitions=2)
     for _ in range(3):

@@ -12,7 +12,8 @@ from rich.console import Console
 from services.cli.addresses import DEFAULT_DATA_DIR
 from services.cli.demo.ending import Ending
 from services.cli.demo.live import show
-from services.cli.demo.stage import LAST_DAY, OPENING, Desk, Stage, open_stage
+from services.cli.demo.script import OPENING
+from services.cli.demo.stage import LAST_DAY, Desk, Stage, open_stage
 from services.cli.demo.stories import STORIES
 from services.cli.demo.together import until_done
 from services.cli.demo.traffic import CATALOGUE, ERRANDS, stocking, traffic
@@ -86,18 +87,19 @@ async def _run(
         return await until_done(
             _perform(stage),
             stage.clock.run(),
-            stage.cast.play(),
-            stage.tap.listen(),
+            stage.everybody.cast.play(),
+            stage.everybody.tap.listen(),
             show(stage, STORIES, console),
             _watch(running),
         )
 
 
 async def _perform(stage: Stage) -> Ending:
-    await stage.play()
-    accepted = [event for producer in stage.producers for event in producer.acknowledged]
-    books = await stage.observer.audit(accepted, stage.seen.ledger.moves)
-    return Ending(STORIES, stage.seen, books, stage.pace.waits)
+    waits = await stage.play()
+    everybody = stage.everybody
+    accepted = [event for producer in everybody.producers for event in producer.acknowledged]
+    books = await everybody.observer.audit(accepted, stage.seen.ledger.moves)
+    return Ending(STORIES, stage.seen, books, waits)
 
 
 async def _watch(running: System) -> None:

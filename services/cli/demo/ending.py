@@ -12,7 +12,7 @@ from services.cli.demo.seen import Seen
 from services.cli.demo.story import Story
 from services.cli.demo.timeline import table, timeline
 from services.cli.demo.verdict import differences
-from services.cli.demo.words import money
+from services.cli.demo.words import money, moved
 from services.cli.observer import books_table
 from shared.books.result import Books
 from shared.events.fields import Money
@@ -72,7 +72,9 @@ class Ending:
         for move in self.seen.moves(order_id):
             amount = money(Money(amount_minor=move.amount_minor, currency=move.currency))
             asked = self.seen.ledger.asked[move.key]
-            yield Text(f"  the provider's ledger: {amount} {move.how} once, asked {asked} ×", "dim")
+            yield Text(
+                f"  the provider's ledger: {amount} {moved(move.how)} once, asked {asked} ×", "dim"
+            )
 
     def _verdict(self) -> Iterator[Text]:
         for title, sentences in self.differences.items():

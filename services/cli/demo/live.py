@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.live import Live
 
-from services.cli.demo.stage import OPENING, Stage
+from services.cli.demo.stage import Stage
 from services.cli.demo.story import Story
 from services.cli.demo.view import Frame, progress, screen
 
@@ -54,7 +54,6 @@ async def _lines(stage: Stage, stories: Sequence[Story], console: Console) -> No
 def _frame(stage: Stage, facts_per_s: float = 0) -> Frame:
     return Frame(
         now=stage.clock.now(),
-        opening=OPENING,
         gear=stage.gear,
         facts_per_s=facts_per_s,
         timeline=stage.clock.timeline,

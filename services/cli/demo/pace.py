@@ -1,52 +1,103 @@
-"""How far the services are behind business time: a slow machine gets a slow clock, not other
-stories.
+"""How far business time may run: a slow machine gets a slow clock, not other stories.
+
+It runs on a lease: it stands still by itself a little beyond the last instant at which everybody
+was seen at rest, with nothing to decide, to say or to answer. Who sees everybody at rest again
+before that lets it run on, so on a fast machine it never stands still. However slow or stuck
+somebody is, this process included: nobody has had more business time than a lease for what he had
+to do.
 """
 
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from services.cli.demo.seen import Seen, Told
-from shared.clock import Timeline, to_ms
-from shared.events.topics import PUBLISHED
+from shared.clock import GEARED_LEAD_S, Step, Timeline, from_ms, to_ms
 
-_OURS = {topic.name for topic in PUBLISHED}
+LEASE_MS = 900
+"""Wall time beyond the last rest: at a day per second less than a day, the shortest time that a
+story depends on (an answer to a request for money, two notices of R12)."""
+
+RENEWED_BY_MS = 150
+"""A lease is made longer by at least so much: each time every process learns of two new steps. That
+leaves 500 ms to find the next rest in."""
+
+MARGIN_MS = 50
+"""For a step's way to Redis: one that is written in time begins where the lease ends."""
+
+POLL_S = 0.01
+"""Between two looks at whether all is at rest; one takes some 8 ms."""
 
 
-class WallClock(Protocol):
-    """Knows wall time, and how business time goes with it, as `BusinessClock` does."""
+class Clock(Protocol):
+    """Knows and sets business time, as `BusinessClock` does."""
 
     @property
     def timeline(self) -> Timeline: ...
+    @property
+    def certain_until_ms(self) -> int: ...
     def wall_ms(self) -> int: ...
+    async def run_until(self, rate: int, business_ms: int) -> Step: ...
+
+
+@dataclass(frozen=True)
+class CertainClock:
+    """Business time as far as it is certain here: on a busy machine a step may have begun of which
+    this process has not heard, and who speaks by the time before it speaks of the future.
+    """
+
+    clock: Clock
+
+    def now(self) -> datetime:
+        wall_ms = min(self.clock.wall_ms(), self.clock.certain_until_ms)
+        return from_ms(self.clock.timeline.business_ms(wall_ms))
+
+
+class Company(Protocol):
+    """All who have something to do: services, actors, and the payment provider."""
+
+    async def at_rest(self, *, calls: bool) -> bool:
+        """Whether they have done it; without `calls`, the provider may owe answers."""
+
+    async def rest(self, *, calls: bool) -> None:
+        """Wait until they have."""
 
 
 class Pace:
-    """Measures by what was read: how late facts come, and which deadline nobody has acted on.
+    """Lets business time pass, from where it stands still.
 
-    `waits` counts how often business time has stood still for the services.
+    `waits` counts how often it has stood still for somebody.
     """
 
-    def __init__(self, clock: WallClock, seen: Seen) -> None:
-        self._clock = clock
-        self._seen = seen
+    def __init__(self, clock: Clock, company: Company, stands: Step) -> None:
         self.waits = 0
-        self._latest_ms = 0
+        self._clock = clock
+        self._certain = CertainClock(clock)
+        self._company = company
+        self._ends = stands
 
-    def hear(self, told: Told) -> None:
-        """Take note of how late a fact of our services comes."""
-        if told.topic in _OURS:
-            self._latest_ms = max(self._latest_ms, self._ago_ms(to_ms(told.event.time)))
+    async def let_pass(self, rate: int, until: datetime, *, calls: bool = True) -> None:
+        """Let business time run at this rate until then; return when that is written."""
+        while to_ms(until) - self._ends.business_ms >= rate:
+            rested_ms = await self._rested(rate, calls=calls)
+            ends_ms = min(rested_ms + rate * LEASE_MS, to_ms(until))
+            self._ends = await self._clock.run_until(rate, ends_ms)
 
-    def restart(self) -> None:
-        """Forget how late facts came until now."""
-        self._latest_ms = 0
+    async def stand(self) -> None:
+        """Wait until the present lease has ended."""
+        await asyncio.sleep(max(0, self._ends.wall_ms - self._clock.wall_ms()) / 1000)
 
-    def behind_ms(self) -> int:
-        """How far the services are behind, in wall ms: the worst since the last restart."""
-        waiting = self._seen.waiting()
-        overdue_ms = self._ago_ms(to_ms(waiting[0].due)) if waiting else 0
-        return max(self._latest_ms, overdue_ms)
-
-    def _ago_ms(self, business_ms: int) -> int:
-        """How long ago on the wall that was; not above 0 if it is still to come."""
-        then_ms = self._clock.timeline.wall_ms(business_ms)
-        return 0 if then_ms is None else self._clock.wall_ms() - then_ms
+    async def _rested(self, rate: int, *, calls: bool) -> int:
+        """When everybody was at rest, in business ms: in time for a longer lease, or at its end."""
+        running = self._clock.wall_ms() < self._ends.wall_ms
+        too_late_ms = self._ends.wall_ms - round(GEARED_LEAD_S * 1000) - MARGIN_MS
+        longer_ms = self._ends.business_ms - rate * (LEASE_MS - RENEWED_BY_MS)
+        while self._clock.wall_ms() < too_late_ms:
+            now_ms = to_ms(self._certain.now())
+            if now_ms >= longer_ms and await self._company.at_rest(calls=calls):
+                return now_ms
+            await asyncio.sleep(POLL_S)
+        self.waits += running
+        await self.stand()
+        await self._company.rest(calls=calls)
+        return self._ends.business_ms

@@ -11,7 +11,7 @@ Kafka, and every event's time is the planned one, so a run with the same seed te
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from services.cli.provider_server import Answer
@@ -59,6 +59,9 @@ COUNTRIES = {AMERICA: "US", BRITAIN: "GB", FRANCE: "FR", TURKEY: "TR"}
 CARRIERS = {AMERICA: "UPS", BRITAIN: "DPD", FRANCE: "DHL", TURKEY: "PTT"}
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+OPENING = datetime(2027, 3, 1, 16, tzinfo=UTC)
+"""A Monday without holidays near: which days are working days changes dates and with them stories,
+so every run has the same."""
 DIRECT = TrafficSource(channel="direct")
 
 

@@ -5,27 +5,22 @@ import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from services.cli.demo.cast import Cast
-from services.cli.demo.pace import Pace
-from services.cli.demo.script import DAY, HOUR, Errand, Script
+from services.cli.demo.pace import CertainClock, Pace
+from services.cli.demo.script import DAY, HOUR, OPENING, Errand, Script
 from services.cli.demo.seen import Seen
 from services.cli.demo.tap import ALL, Tap
 from services.cli.observer import Observer, observe
 from services.cli.producer import Producer
 from services.cli.provider_server import ProviderServer
 from services.cli.server import HOST
-from shared.clock import GEARED_LEAD_S, BusinessClock, Step, from_ms, to_ms
+from shared.clock import BusinessClock, to_ms
 from shared.errors import RefusedStart, TransientError
 from shared.events.topics import FROM_OUTSIDE
 from shared.kafka import reader_of
 from shared.log_reader import LogReader
 from shared.settings import Settings
-
-OPENING = datetime(2027, 3, 1, 16, tzinfo=UTC)
-"""A Monday without holidays near: which days are working days changes dates and with them stories,
-so every run has the same."""
 
 FIRST_HOUR, FIRST_RATE = HOUR, 180
 LAST_DAY, LATER_RATE = 32 * DAY, 86_400
@@ -33,17 +28,11 @@ LAST_DAY, LATER_RATE = 32 * DAY, 86_400
 
 GEARS = {FIRST_RATE: "an hour in 20 s", LATER_RATE: "a day per second", 0: "the clock stands still"}
 
-MAX_BEHIND_MS = 500
-"""Of the services, before business time waits for them: twice what a machine with other things to
-do comes to (p99 250 ms), and with the lead of a step still below a second, the shortest time that a
-story depends on (a day, between two notices of R12)."""
-
 REST_LIMIT_S = 60.0
 """For what is on its way when the clock stops: some 100 ms on an idle machine."""
 
-POLL_S = 0.02
-"""Between two looks at the clock and at what is behind: some 30 minutes of business time in the
-fastest gear, well below what services may be behind (MAX_BEHIND_MS)."""
+POLL_S = 0.005
+"""Between two looks at actors that are not at rest."""
 
 _SOURCES = {
     "orders": "storefront",
@@ -55,16 +44,47 @@ _SOURCES = {
 
 
 @dataclass(frozen=True)
+class Everybody:
+    """All who have something to do at an instant: actors and services, seen from outside."""
+
+    cast: Cast
+    tap: Tap
+    observer: Observer
+    producers: Sequence[Producer]
+
+    async def at_rest(self, *, calls: bool) -> bool:
+        """Whether nobody has; where Kafka or Redis can not be asked, somebody may."""
+        said = self.cast.said
+        try:
+            for producer in self.producers:
+                await producer.flush()
+            return await self.observer.rest.at_rest(calls=calls) and await self._heard_all(said)
+        except TransientError:
+            return False
+
+    async def rest(self, *, calls: bool = True) -> None:
+        """Wait for that; raises TransientError after REST_LIMIT_S."""
+        deadline_s = time.monotonic() + REST_LIMIT_S
+        while not await self.at_rest(calls=calls):
+            if time.monotonic() >= deadline_s:
+                busy = [str(lag) for lag in await self.observer.rest.lag() if not lag.still]
+                todo = "; ".join(busy) or "the actors"
+                raise TransientError(f"not at rest after {REST_LIMIT_S:g} s: {todo}")
+            await asyncio.sleep(POLL_S)
+
+    async def _heard_all(self, said: int) -> bool:
+        """Whether all was read that lies on the topics, and nothing follows from it now."""
+        ends = await self.observer.reader.ends(ALL)
+        return self.tap.reached(ends) and self.cast.idle() and self.cast.said == said
+
+
+@dataclass(frozen=True)
 class Stage:
     """What is open during a run; `opened` is set once the business clock is."""
 
     clock: BusinessClock
-    cast: Cast
+    everybody: Everybody
     seen: Seen
-    tap: Tap
-    pace: Pace
-    observer: Observer
-    producers: Sequence[Producer]
     opened: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -73,77 +93,27 @@ class Stage:
         rate = self.clock.timeline.rate_at(self.clock.wall_ms())
         return GEARS.get(rate, f"{rate} x wall time")
 
-    async def play(self) -> None:
-        """Fill the shelves, let a month pass, and wait until all has come to its end.
+    async def play(self) -> int:
+        """Fill the shelves, let a month pass, and wait until all has come to its end; how often
+        business time stood still meanwhile for who could not keep up.
 
-        Business time stands still at the opening until the shelves are full. Raises TransientError
-        if coming to rest takes too long, RefusedStart if somebody has set the clock before.
+        Business time stands still at the opening until the shelves are full. In the first hour the
+        provider may be silent, as in a story: what is asked of it then waits for minutes, or days.
+        Raises TransientError if coming to rest takes too long, RefusedStart if somebody has set the
+        clock before.
         """
-        await self._begun(await self.clock.begin(to_ms(OPENING), 0))
-        self.opened.set()
-        await self._rest()
-        self.pace.restart()
-        await self._let_pass(FIRST_RATE, OPENING + FIRST_HOUR)
-        await self._let_pass(LATER_RATE, OPENING + LAST_DAY)
-        await self._begun(await self.clock.stop())
-        await self._rest()
-
-    async def _let_pass(self, rate: int, until: datetime) -> None:
-        """Run at this rate, and return when a step that is written then begins at `until`.
-
-        Time stands still for services that can not keep up, until they have.
-        """
-        step = await self.clock.shift(rate)
-        while not await self._keeps_up(step, until):
-            self.pace.waits += 1
-            await self._begun(await self.clock.stop())
-            await self._rest()
-            self.pace.restart()
-            step = await self.clock.shift(rate)
-
-    async def _keeps_up(self, step: Step, until: datetime) -> bool:
-        """Wait for that, or for services that fall behind."""
-        passes_ms = (to_ms(until) - step.business_ms) // step.rate
-        ends_ms = step.wall_ms + passes_ms - round(GEARED_LEAD_S * 1000)
-        while self.clock.wall_ms() < ends_ms:
-            if self.pace.behind_ms() > MAX_BEHIND_MS:
-                return False
-            await asyncio.sleep(POLL_S)
-        return True
-
-    async def _begun(self, step: Step) -> None:
-        await self._sleep_until(step.wall_ms)
+        stands = await self.clock.begin(to_ms(OPENING), 0)
+        pace = Pace(self.clock, self.everybody, stands)
+        await pace.stand()
         await self.clock.refresh()
-
-    async def _sleep_until(self, wall_ms: int) -> None:
-        await asyncio.sleep(max(0, wall_ms - self.clock.wall_ms()) / 1000)
-
-    async def _rest(self) -> None:
-        """Wait until actors and services have nothing left to do at this instant."""
-        deadline_s = time.monotonic() + REST_LIMIT_S
-        while time.monotonic() < deadline_s:
-            said = self.cast.said
-            for producer in self.producers:
-                await producer.flush()
-            await self.observer.rest.wait_for_rest(REST_LIMIT_S)
-            ends = await self.observer.reader.ends(ALL)
-            if self.tap.reached(ends) and self.cast.idle() and self.cast.said == said:
-                return
-            await asyncio.sleep(POLL_S)
-        raise TransientError(f"the actors are not at rest after {REST_LIMIT_S:g} s")
-
-
-@dataclass(frozen=True)
-class CertainClock:
-    """Business time as far as it is certain here: on a busy machine a step may have begun of which
-    this process has not heard, and who speaks by the time before it speaks of the future.
-    """
-
-    clock: BusinessClock
-
-    def now(self) -> datetime:
-        wall_ms = min(self.clock.wall_ms(), self.clock.certain_until_ms)
-        return from_ms(self.clock.timeline.business_ms(wall_ms))
+        self.opened.set()
+        await self.everybody.rest()
+        await pace.let_pass(FIRST_RATE, OPENING + FIRST_HOUR, calls=False)
+        await pace.let_pass(LATER_RATE, OPENING + LAST_DAY)
+        await pace.stand()
+        await self.clock.refresh()
+        await self.everybody.rest()
+        return pace.waits
 
 
 @dataclass(frozen=True)
@@ -186,16 +156,9 @@ async def open_stage(
                 provider.plan(script.order_id, operation, *answers)
         await stack.enter_async_context(provider.serving(desk.port))
         seen = Seen(provider.ledger)
-        pace = Pace(observer.clock, seen)
-        yield Stage(
-            clock=observer.clock,
-            cast=cast,
-            seen=seen,
-            tap=Tap(consumer, observer.reader.partitions, seen, (cast.hear, pace.hear)),
-            pace=pace,
-            observer=observer,
-            producers=tuple(producers.values()),
-        )
+        tap = Tap(consumer, observer.reader.partitions, seen, (cast.hear,))
+        everybody = Everybody(cast, tap, observer, tuple(producers.values()))
+        yield Stage(observer.clock, everybody, seen)
 
 
 async def _check_empty(reader: LogReader, servers: str) -> None:

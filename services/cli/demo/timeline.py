@@ -70,7 +70,7 @@ def _styled(row: Row) -> Text:
 def _rows(order: Order, facts: Sequence[Told]) -> Iterator[Row]:
     for told in facts:
         if line := words_of(told, order):
-            when = since(order.purchase_date, told.event.time)
+            when = since(told.event.time)
             yield Row(when, line.words, told.topic, line.rule, _is_late_notice(told))
 
 

@@ -2,12 +2,14 @@
 the payment provider's ledger.
 """
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby, permutations
 
 from services.cli.demo.seen import Seen, Told
 from services.cli.demo.story import Canceled, Outcome, Story, Types
+from services.cli.demo.words import moved
 from shared.events.envelope import Topic
 from shared.events.fulfillment import FULFILLMENT_EVENTS, Order
 from shared.events.inventory import INVENTORY_EVENTS
@@ -15,9 +17,15 @@ from shared.events.notices import NOTICES, NoticeKind
 from shared.events.parking import PARKING
 from shared.events.payment import PAYMENT_EVENTS, VerificationStarted
 
+NOTHING = "nothing"
+"""Happened, or was expected."""
+
 BY_THE_WAY = (*PARKING, VerificationStarted)
 """Facts whose place is no part of a story: a service that lags a little on one topic parks what
 precedes its order (R25), or learns of a cancel before it learns of the order (R7)."""
+
+
+_CAPITAL = re.compile("[A-Z]")
 
 
 def differences(story: Story, seen: Seen) -> list[str]:
@@ -52,16 +60,19 @@ def _compare(outcome: Outcome, order_id: str, seen: Seen) -> Iterator[str]:
         return
     expected = {
         "status": (outcome.status, order.status),
-        "canceled": (outcome.canceled, _canceled(order)),
-        "notices": (dict(outcome.notices), _notices(told)),
+        "canceled": (_why(outcome.canceled), _why(_canceled(order))),
+        "notices": (_sent(outcome.notices), _sent(_notices(told))),
         "life": (_names(outcome.life), _names(_types(told, FULFILLMENT_EVENTS))),
         "stock": (_names(outcome.stock), _names(_types(told, INVENTORY_EVENTS))),
         "money": (_names(outcome.money), _names(_types(told, PAYMENT_EVENTS))),
-        "ledger": (outcome.moves, tuple(move.how for move in seen.moves(order_id))),
+        "at the provider": (
+            _listed(map(moved, outcome.moves)),
+            _listed(moved(move.how) for move in seen.moves(order_id)),
+        ),
     }
     for name, (wanted, found) in expected.items():
         if wanted != found:
-            yield f"{name} is {found}, expected {wanted}"
+            yield f"{name}: {found}; expected: {wanted}"
 
 
 def _canceled(order: Order) -> Canceled | None:
@@ -82,5 +93,21 @@ def _types(told: list[Told], topic: Topic) -> Types:
     return tuple(type_ for type_, _ in groupby(t for t in types if t not in BY_THE_WAY))
 
 
+def _why(canceled: Canceled | None) -> str:
+    if canceled is None:
+        return NOTHING
+    why = canceled.reason.replace("_", " ")
+    return f"{why}, {canceled.after} after the purchase, by the {canceled.executed_by.lower()}"
+
+
+def _sent(notices: Mapping[NoticeKind, int]) -> str:
+    return _listed(f"{n} × {kind.replace('_', ' ')}" for kind, n in sorted(notices.items()))
+
+
 def _names(types: Types) -> str:
-    return ", ".join(type_.__name__ for type_ in types) or "nothing"
+    """The facts in words: PaymentStuck is `payment stuck`."""
+    return _listed(_CAPITAL.sub(r" \g<0>", type_.__name__).strip().lower() for type_ in types)
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(words) or NOTHING

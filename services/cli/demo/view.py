@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby, islice
 
 from rich.console import Group, JustifyMethod, RenderableType
@@ -16,7 +16,7 @@ from services.cli.demo.story import Story
 from services.cli.demo.timeline import in_causal_order
 from services.cli.demo.verdict import differences
 from services.cli.demo.words import notice, since, words_of
-from shared.clock import Timeline, to_ms
+from shared.clock import Timeline
 from shared.events.notices import NOTICES
 
 STATUSES: Mapping[str, str] = {
@@ -56,20 +56,15 @@ class Frame:
     """An instant of a run. `now` is business time, `wall_ms` what it is on the wall."""
 
     now: datetime
-    opening: datetime
     gear: str
     facts_per_s: float
     timeline: Timeline
     wall_ms: int
 
-    def day(self, instant: datetime) -> str:
-        """An instant as days and time since the opening."""
-        return since(self.opening, instant)
-
     def seconds_to(self, due: datetime) -> float | None:
         """Wall seconds until then in the present gear; None while the clock stands still."""
-        wall_ms = self.timeline.wall_ms(to_ms(due))
-        return None if wall_ms is None else max(0, wall_ms - self.wall_ms) / 1000
+        rate = self.timeline.rate_at(self.wall_ms)
+        return max(timedelta(), due - self.now).total_seconds() / rate if rate else None
 
 
 def progress(frame: Frame, seen: Seen, stories: Sequence[Story]) -> str:
@@ -78,7 +73,7 @@ def progress(frame: Frame, seen: Seen, stories: Sequence[Story]) -> str:
     statuses = ", ".join(f"{by_status[status]} {status}" for status in STATUSES)
     as_told = sum(not differences(story, seen) for story in stories)
     return (
-        f"{frame.day(frame.now)}  {len(seen.orders)} orders: {statuses} | "
+        f"{since(frame.now)}  {len(seen.orders)} orders: {statuses} | "
         f"{seen.counts[NOTICES.name]} notices, {len(seen.waiting())} deadlines open, "
         f"{seen.total} facts | {as_told} of {len(stories)} stories done"
     )
@@ -96,7 +91,7 @@ def screen(
     deadlines_height = bottom_height if low else top_height
     deadlines = Layout(_deadlines(frame, seen, deadlines_height - _FRAME, width), ratio=3)
     ours = {script.order_id for story in stories for script in story.orders}
-    notices = Layout(_notices(frame, seen, bottom_height - _FRAME, width, ours), ratio=4)
+    notices = Layout(_notices(seen, bottom_height - _FRAME, width, ours), ratio=4)
 
     top, bottom = Layout(size=top_height, visible=not low), Layout()
     top.split_row(Layout(_statuses(seen, width), ratio=2), deadlines)
@@ -114,7 +109,7 @@ def screen(
         Layout(_header(frame, seen, low), size=header_height),
         top,
         bottom,
-        Layout(_stories(frame, seen, stories), size=stories_height),
+        Layout(_stories(seen, stories), size=stories_height),
     )
     return layout
 
@@ -123,7 +118,7 @@ def _header(frame: Frame, seen: Seen, with_statuses: bool) -> Panel:
     clock = Text.assemble(
         (f"{frame.now:%a %d %b %H:%M}", "bold"),
         ("  business time, ", "dim"),
-        (frame.day(frame.now), "bold cyan"),
+        (since(frame.now), "bold cyan"),
         "   ",
         (frame.gear, "magenta"),
     )
@@ -172,9 +167,7 @@ def _deadlines(frame: Frame, seen: Seen, rows: int, width: int) -> Panel:
         shown = "-" if wall_s is None else f"{wall_s:.1f} s"
         alone = orders[0] if width >= WIDE else ""
         whose = f"{len(orders)} orders" if len(orders) > 1 else alone
-        grid.add_row(
-            _KINDS.get(kind, kind), frame.day(due), Text(shown, urgency), Text(whose, "dim")
-        )
+        grid.add_row(_KINDS.get(kind, kind), since(due), Text(shown, urgency), Text(whose, "dim"))
     return _panel(f"deadlines: {len(waiting)} open, the next", grid)
 
 
@@ -197,36 +190,36 @@ def _stock(seen: Seen, stories: Iterable[Story], rows: int) -> Panel:
     return _panel("stock, the newest change first", grid)
 
 
-def _notices(frame: Frame, seen: Seen, rows: int, width: int, ours: Container[str]) -> Panel:
+def _notices(seen: Seen, rows: int, width: int, ours: Container[str]) -> Panel:
     grid = _grid("left", "left", "left", elastic=1)
     for told in list(seen.notices)[-rows:] if rows > 0 else ():
         subject = told.event.subject
         grid.add_row(
-            Text(frame.day(told.event.time), "cyan"),
-            Text(notice(told.event.data, frame.opening), "bold" if subject in ours else ""),
+            Text(since(told.event.time), "cyan"),
+            Text(notice(told.event.data), "bold" if subject in ours else ""),
             Text(subject if width >= WIDE else "", "dim"),
         )
     return _panel("notices, the newest last", grid)
 
 
-def _stories(frame: Frame, seen: Seen, stories: Sequence[Story]) -> Panel:
+def _stories(seen: Seen, stories: Sequence[Story]) -> Panel:
     grid = _grid("left", "left", "left", "left", elastic=3)
     for story in stories:
         orders = [seen.orders[s.order_id] for s in story.orders if s.order_id in seen.orders]
         state = Text(" + ").join(Text(o.status, STATUSES[o.status]) for o in orders)
         done = bool(orders) and not differences(story, seen)
         mark = Text("✓", "bold green") if done else Text("●" if orders else "·", "yellow")
-        grid.add_row(mark, story.title, state, Text(_latest(frame, seen, story), "dim"))
+        grid.add_row(mark, story.title, state, Text(_latest(seen, story), "dim"))
     return _panel("stories", grid)
 
 
-def _latest(frame: Frame, seen: Seen, story: Story) -> str:
+def _latest(seen: Seen, story: Story) -> str:
     """The latest thing that happened in a story."""
     facts = [told for script in story.orders for told in seen.of(script.order_id)]
     for told in reversed(in_causal_order(facts)):
         order = seen.orders.get(told.event.subject)
         if order and (line := words_of(told, order)):
-            return f"{frame.day(told.event.time)} {line.words}"
+            return f"{since(told.event.time)} {line.words}"
     return ""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from services.cli.demo.script import OPENING
 from services.cli.demo.seen import Told
 from shared.currencies import in_units
 from shared.events import carrier, fulfillment
@@ -74,9 +75,9 @@ def words_of(told: Told, order: Order) -> Line | None:
     return say(told, order) if say else None
 
 
-def since(purchase: datetime, instant: datetime) -> str:
-    """How long after the purchase: `day 2 07:50`."""
-    passed = instant - purchase
+def since(instant: datetime) -> str:
+    """How long after the opening, of whatever order: `day 2 07:50`."""
+    passed = instant - OPENING
     minutes = passed % DAY // timedelta(minutes=1)
     return f"day {passed // DAY} {minutes // 60:02}:{minutes % 60:02}"
 
@@ -84,6 +85,11 @@ def since(purchase: datetime, instant: datetime) -> str:
 def money(amount: Money) -> str:
     """An amount as people write it."""
     return f"{in_units(amount):f} {amount.currency}"
+
+
+def moved(how: str) -> str:
+    """How money moved, in a sentence; facts spell it otherwise."""
+    return how.replace("authorized", "authorised")
 
 
 def cancel_rule(cancellation: Cancellation) -> str:
@@ -126,6 +132,7 @@ _REASONS: Mapping[CancelReason, str] = {
     "buyer": "as asked",
     "seller": "by the seller",
     "shipment_unconfirmed": "never confirmed",
+    "payment_reversed": "payment taken back",
 }
 
 
@@ -147,9 +154,9 @@ def _placed(told: Told, _order: Order) -> Line:
     return Line(f"buyer orders {_units(data.units_by_sku())}, {money(data.order_total)}")
 
 
-def _held(told: Told, order: Order) -> Line:
+def _held(told: Told, _order: Order) -> Line:
     data: OrderHeld = told.event.data
-    return Line(f"Pending: held until {since(order.purchase_date, data.hold_ends)}", "R2")
+    return Line(f"Pending: held until {since(data.hold_ends)}", "R2")
 
 
 def _rejected(told: Told, _order: Order) -> Line:
@@ -166,9 +173,9 @@ def _released(told: Told, order: Order) -> Line | None:
     return Line(f"{_units(data.units)} {where}", cancel_rule(order.cancellation))
 
 
-def _unshipped(told: Told, order: Order) -> Line:
+def _unshipped(told: Told, _order: Order) -> Line:
     data: OrderUnshipped = told.event.data
-    ship_by = since(order.purchase_date, data.ship_window.latest)
+    ship_by = since(data.ship_window.latest)
     return Line(f"Unshipped: to ship by {ship_by}", "R9")
 
 
@@ -194,7 +201,7 @@ def _asks_back(told: Told, order: Order) -> Line:
 
 def _opened(told: Told, order: Order) -> Line:
     data: ReturnOpened = told.event.data
-    due = since(order.purchase_date, data.overdue_at).rpartition(" ")[0]
+    due = since(data.overdue_at).rpartition(" ")[0]
     return Line(f"return of {_items(data.items, order)}, due by {due}", "R17")
 
 
@@ -239,9 +246,9 @@ def _refused(told: Told, _order: Order) -> Line:
     return Line(f"refused: {data.reason}", rule)
 
 
-def _reached(told: Told, order: Order) -> Line | None:
+def _reached(told: Told, _order: Order) -> Line | None:
     data: DeadlineReached = told.event.data
-    passed = since(order.purchase_date, data.due)
+    passed = since(data.due)
     meaning = {
         HOLD: Line("the hold is over", "R2"),
         VERIFICATION: Line("never paid in time", "R6"),
@@ -269,11 +276,11 @@ _NOTICES: Mapping[NoticeKind, str] = {
 """The rule of each kind of notice; that of a cancel is the cancel's."""
 
 
-def notice(data: NoticeRequested, purchase: datetime) -> str:
+def notice(data: NoticeRequested) -> str:
     """What a notice says, in a few words."""
     window = data.delivery_window
-    arrives = since(purchase, window.latest).rpartition(" ")[0] if window else ""
-    deadline = since(purchase, data.deadline).rpartition(" ")[0] if data.deadline else ""
+    arrives = since(window.latest).rpartition(" ")[0] if window else ""
+    deadline = since(data.deadline).rpartition(" ")[0] if data.deadline else ""
     says = {
         "estimated_delivery": f"arrives by {arrives}",
         "package_shipped": f"{data.tracking_number} is on its way",
@@ -299,7 +306,7 @@ def _notified(told: Told, order: Order) -> Line:
     rule = _NOTICES.get(data.kind)
     if rule is None and order.cancellation is not None:
         rule = cancel_rule(order.cancellation)
-    return Line(notice(data, order.purchase_date), rule or "")
+    return Line(notice(data), rule or "")
 
 
 def _amount(text: str, rule: str = "") -> Callable[[Told, Order], Line]:
@@ -310,6 +317,11 @@ def _amount(text: str, rule: str = "") -> Callable[[Told, Order], Line]:
         return Line(text.format(amount=money(data.amount), data=data), rule)
 
     return say
+
+
+def _arrived(told: Told, _order: Order) -> Line:
+    data: MoneyArrived = told.event.data
+    return Line(f"{money(data.amount)} {moved(data.how)}", "R7")
 
 
 def _plain(words: str, rule: str = "") -> Callable[[Told, Order], Line]:
@@ -335,7 +347,7 @@ _WORDS: Mapping[type[Fact], Callable[[Told, Order], Line | None]] = {
     PaymentApproved: _amount("{amount} authorised, payment approved", "R5"),
     VerificationUnknown: _plain("not known yet: {data.detail}", "R5"),
     PaymentRefused: _plain("payment refused: {data.reason}", "R5"),
-    MoneyArrived: _amount("{amount} {data.how}", "R7"),
+    MoneyArrived: _arrived,
     CaptureRequested: _amount("capture of {amount} requested", "R7"),
     AuthorizationRequested: _amount("{amount} lapsed, authorisation requested again", "R7"),
     ApprovalWithdrawn: _amount("{amount} taken back: {data.reason}", "R7"),

@@ -22,7 +22,7 @@ def worked_through(
     policy: Policy, placed: datetime, level: ServiceLevel, skus: Sequence[str]
 ) -> list[Step]:
     """What becomes of an order that is placed at a local time and paid by the end of its hold, in
-    the order of its life; what begins with `if` happens only then.
+    the order of time; what begins with `if` happens only then.
     """
     purchased = placed.replace(tzinfo=policy.calendar.time_zone).astimezone(UTC)
     released = policy.hold_end(purchased)
@@ -30,7 +30,7 @@ def worked_through(
     delivery = policy.delivery_window(ship, level, skus)
     late = policy.new_delivery_window(ship.latest, level, skus, delivery.latest)
     cancel_at = policy.auto_cancel_at(purchased, ship.latest)
-    return [
+    steps = (
         Step("it is placed", purchased),
         Step("it is held until then", released),
         Step("if it is not paid by then, it is canceled", policy.verification_end(purchased)),
@@ -43,4 +43,5 @@ def worked_through(
         Step("if it is unconfirmed, it is canceled", cancel_at),
         Step("if it has not arrived by then, it is lost", policy.package_lost_at(delivery.latest)),
         Step("a return can be asked for until then", policy.return_until(delivery.latest)),
-    ]
+    )
+    return sorted(steps, key=lambda step: step.at)

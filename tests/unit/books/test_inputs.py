@@ -162,6 +162,22 @@ def test_p6_an_event_that_waited_in_vain_and_was_not_kept(world: World) -> None:
     assert "was parked, given up (no_such_order), and not kept" in told(world.books(), "P6")
 
 
+@pytest.mark.parametrize("reason", [b"too_many_parked", b"too_large_to_park", b"decision_failed"])
+def test_p6_an_event_that_was_kept_is_one_for_whoever_else_decides_about_it(
+    world: World, reason: bytes
+) -> None:
+    before = world.books().page("P6").counts["no events, kept"]
+    (letter, *_) = [r for r in world.records(DEAD_LETTERS) if r.key == b"never-placed"]
+    told_why = tuple((n, reason if n == "deadletter-reason" else v) for n, v in letter.headers)
+    log = world.log[letter.topic, letter.partition]
+    log[log.index(letter)] = replace(letter, headers=told_why)
+
+    books = world.books()
+
+    assert books.page("P6").counts["no events, kept"] == before
+    assert books.violations == ()
+
+
 def test_p6_an_acknowledged_event_that_the_topic_lost(world: World) -> None:
     world.acknowledged.append(Acknowledged("orders", "parted", "gone"))
 

@@ -1,9 +1,13 @@
 """R7 in the books: money that is kept, or asked back too often, is found."""
 
 import json
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
+from services.cli.observer import books_table
+from shared.books.result import Books, Draft
 from shared.events.gateway import (
     PAYMENTS,
     PaymentCaptured,
@@ -64,6 +68,33 @@ def test_r7_money_that_goes_back_for_every_reason_balances() -> None:
 
     assert books.violations == ()
     assert books.page("R7").counts["requests to give money back"] == 7
+
+
+def test_r7_amounts_are_shown_in_order_and_as_people_write_them() -> None:
+    draft, out = Draft("R7", "Money is owed or back.", ()), StringIO()
+    draft.add("voided", "EUR", 5)
+    draft.add("captured", "JPY", 1_234_567)
+    draft.add("authorized", "EUR", 106_944)
+    draft.add("captured", "EUR", 90)
+    draft.add("captured", "EUR", 10)
+
+    Console(file=out, width=160).print(books_table(Books((draft.page(),))))
+
+    shown = [line.split("│")[-2].strip() for line in out.getvalue().splitlines() if "EUR" in line]
+    assert shown == [
+        "authorized: 1,069.44 EUR",
+        "captured: 1.00 EUR, 1,234,567 JPY",
+        "voided: 0.05 EUR",
+    ]
+
+
+def test_r7_money_that_moved_is_added_up_by_its_currency(world: World) -> None:
+    amounts = world.books().page("R7").amounts
+
+    assert [(amount.how, amount.currency) for amount in amounts] == [
+        ("authorized", "EUR"),
+        ("voided", "EUR"),
+    ]
 
 
 @pytest.mark.parametrize("order_id", ["canceled", "doubled", "mismatched", "topped-up", "taken"])

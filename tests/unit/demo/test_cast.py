@@ -6,6 +6,7 @@ from services.cli.demo.script import (
     DAY,
     HOUR,
     MINUTE,
+    OPENING,
     SECOND_LATE_NOTICE,
     Act,
     Line,
@@ -15,7 +16,6 @@ from services.cli.demo.script import (
     confirms,
     wants_out,
 )
-from services.cli.demo.stage import OPENING
 from services.cli.demo.traffic import stocking
 from shared.clock import from_ms
 from shared.events.envelope import Event

@@ -62,7 +62,9 @@ def test_a_story_that_differs_makes_the_run_bad_and_says_in_what(
     assert not ending.good
     text = shown(ending, width=200)
     assert text.count("✗ Paid after the cancel: given back") == 2
-    assert f"{order_id}: money is VerificationClosed, MoneyArrived, VoidRequested, expected" in text
+    assert (
+        f"{order_id}: money: verification closed, money arrived, void requested; expected" in text
+    )
     assert "All 14 stories are as told" not in text
 
 

@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from services.cli.demo.live import show
+from services.cli.demo.script import OPENING
 from services.cli.demo.seen import Seen
-from services.cli.demo.stage import OPENING, Stage
+from services.cli.demo.stage import Stage
 from services.cli.demo.stories import STORIES
 from shared.clock import Timeline
 

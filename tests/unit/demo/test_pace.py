@@ -1,96 +1,175 @@
-"""How far the services are behind, by what they have said and what they have not."""
+"""How far business time runs: on while everybody keeps up, and for nobody beyond his lease."""
 
+import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from services.cli.demo.pace import Pace
-from services.cli.demo.seen import Seen
-from services.cli.demo.stage import OPENING
-from shared.clock import Step, Timeline, to_ms
-from shared.events.deadlines import DEADLINES_EVENTS
-from shared.events.fulfillment import FULFILLMENT_EVENTS, OrderHeld
-from shared.events.storefront import ORDERS
-from tests.support.theatre import Records
+from services.cli.demo.pace import LEASE_MS, CertainClock, Clock, Pace
+from services.cli.demo.script import OPENING
+from services.cli.demo.stage import FIRST_RATE, LATER_RATE
+from services.simulator.loop import VirtualLoop
+from shared.clock import GEARED_LEAD_S, Step, Timeline, from_ms, to_ms
 
-RATE = 180
-BEGAN_MS = 5_000
+DAY_MS = 86_400_000
+REQUEST_EVERY_MS = 70
+UNTIL = OPENING + timedelta(days=5)
 
 
-TIMELINE = Timeline((Step(BEGAN_MS, to_ms(OPENING), RATE),))
+class Town:
+    """A business clock in virtual time, and a provider who needs `answers_ms` for each request.
+
+    Somebody asks something of it now and then; at rest is who owes no answer.
+    """
+
+    def __init__(self, answers_ms: Callable[[int], int]) -> None:
+        self.stands = Step(0, to_ms(OPENING), 0)
+        self.timeline = Timeline((self.stands,))
+        self.longest_ms = 0
+        self.asked = 0
+        self._answers_ms = answers_ms
+        self._owed: set[asyncio.Task[None]] = set()
+
+    @property
+    def certain_until_ms(self) -> int:
+        return self.wall_ms() + round(GEARED_LEAD_S * 1000)
+
+    def wall_ms(self) -> int:
+        return cast(VirtualLoop, asyncio.get_running_loop()).now_ms()
+
+    def now_ms(self) -> int:
+        return self.timeline.business_ms(self.wall_ms())
+
+    async def run_until(self, rate: int, business_ms: int) -> Step:
+        last = self.timeline.steps[-1]
+        wall_ms = max(self.wall_ms() + round(GEARED_LEAD_S * 1000), last.wall_ms + 1)
+        ends_ms = wall_ms + max((business_ms - last.business_ms) // rate, 1)
+        run = Step(wall_ms, last.business_ms, rate)
+        ends = Step(ends_ms, run.at(ends_ms), 0)
+        self.timeline = self.timeline.then(run, ends)
+        return ends
+
+    async def at_rest(self, *, calls: bool) -> bool:
+        return not (calls and self._owed)
+
+    async def rest(self, *, calls: bool) -> None:
+        if calls and self._owed:
+            await asyncio.wait(self._owed)
+
+    async def ask(self) -> None:
+        """Ask the provider for something again and again while business time passes."""
+        while True:
+            if self.timeline.rate_at(self.wall_ms()):
+                request = asyncio.create_task(self._answer(self._answers_ms(self.asked)))
+                self.asked += 1
+                self._owed.add(request)
+                request.add_done_callback(self._owed.discard)
+            await asyncio.sleep(REQUEST_EVERY_MS / 1000)
+
+    async def _answer(self, answers_ms: int) -> None:
+        asked_ms = self.now_ms()
+        await asyncio.sleep(answers_ms / 1000)
+        self.longest_ms = max(self.longest_ms, self.now_ms() - asked_ms)
 
 
 @dataclass
-class Clock:
-    """Business time began to run 5 s after the wall's zero, an hour in 20 s."""
+class Passed:
+    """Some days that have passed in a town."""
 
-    now_wall_ms: int
-    timeline: Timeline = TIMELINE
-
-    def wall_ms(self) -> int:
-        return self.now_wall_ms
-
-
-HELD_AT_MS = BEGAN_MS + 3 * 60_000 // RATE
-"""Minute 3, when the first story's order was placed and held."""
-HOLD_ENDS_MS = BEGAN_MS + 33 * 60_000 // RATE
+    town: Town
+    waits: int
+    took_ms: int
+    ended: bool
 
 
-@pytest.fixture
-def held(records: Records) -> Records:
-    return tuple(
-        record
-        for record in records
-        if record.topic in (ORDERS.name, FULFILLMENT_EVENTS.name)
-        and record.key == b"303-0000001-1600001"
-        and OrderHeld.TYPE.encode() in (record.value or b"")
-    )[:1]
+def days(answers_ms: Callable[[int], int], rate: int = LATER_RATE, *, calls: bool = True) -> Passed:
+    town = Town(answers_ms)
+
+    async def pass_() -> Passed:
+        asking = asyncio.create_task(town.ask())
+        pace = Pace(town, town, town.stands)
+        await pace.let_pass(rate, UNTIL, calls=calls)
+        await pace.stand()
+        asking.cancel()
+        ended = town.now_ms() + rate > to_ms(UNTIL)
+        return Passed(town, pace.waits, town.wall_ms(), ended)
+
+    return _in_virtual_time(pass_())
 
 
-def test_a_fact_is_as_late_as_it_comes_after_its_time(held: Records) -> None:
-    clock, seen = Clock(HELD_AT_MS + 250), Seen()
-    pace = Pace(clock, seen)
-
-    told = seen.take(held[0])
-    assert told is not None
-    pace.hear(told)
-
-    assert pace.behind_ms() == 250
-    clock.now_wall_ms += 1_000
-    assert pace.behind_ms() == 250
-    pace.restart()
-    assert pace.behind_ms() == 0
+def _in_virtual_time(what: Coroutine[Any, Any, Passed]) -> Passed:
+    loop = VirtualLoop()
+    try:
+        return loop.run_until_complete(what)
+    finally:
+        loop.close()
 
 
-def test_a_deadline_on_which_nobody_acts_makes_the_services_late(held: Records) -> None:
-    clock, seen = Clock(HOLD_ENDS_MS - 1), Seen()
-    pace = Pace(clock, seen)
-    seen.take(held[0])
+def test_time_passes_without_standing_still_while_everybody_keeps_up() -> None:
+    passed = days(lambda _: 20)
 
-    assert pace.behind_ms() == 0
-    clock.now_wall_ms = HOLD_ENDS_MS + 400
-    assert pace.behind_ms() == 400
+    assert (passed.ended, passed.waits) == (True, 0)
+    assert 5_000 < passed.took_ms < 5_300
 
 
-def test_what_comes_from_outside_is_no_sign_of_the_services(records: Records) -> None:
-    clock, seen = Clock(BEGAN_MS + 60_000), Seen()
-    pace = Pace(clock, seen)
-    (placed, *_) = (record for record in records if record.topic == ORDERS.name)
-    told = seen.take(placed)
-    assert told is not None
+@pytest.mark.parametrize("answers_ms", [900, 5_000])
+def test_no_call_has_a_day_of_business_time_however_long_it_takes_on_the_wall(
+    answers_ms: int,
+) -> None:
+    passed = days(lambda _: answers_ms)
 
-    pace.hear(told)
+    assert passed.ended
+    assert passed.waits > 0
+    assert passed.town.asked > 10
+    assert passed.town.longest_ms <= LEASE_MS * LATER_RATE < DAY_MS
 
-    assert pace.behind_ms() == 0
+
+def test_one_slow_call_among_quick_ones_is_waited_for() -> None:
+    passed = days(lambda nth: 3_000 if nth == 20 else 20)
+
+    assert (passed.ended, passed.waits) == (True, 1)
+    assert passed.town.longest_ms <= LEASE_MS * LATER_RATE
 
 
-def test_deadlines_service_counts_among_the_services(records: Records) -> None:
-    clock, seen = Clock(BEGAN_MS + 10**9), Seen()
-    pace = Pace(clock, seen)
-    reached = next(record for record in records if record.topic == DEADLINES_EVENTS.name)
-    told = seen.take(reached)
-    assert told is not None
+def test_a_provider_that_is_silent_in_a_story_holds_up_nothing() -> None:
+    passed = days(lambda _: 10_000, calls=False)
 
-    pace.hear(told)
+    assert (passed.ended, passed.waits) == (True, 0)
 
-    assert pace.behind_ms() > 0
+
+def test_gears_follow_each_other_without_a_stop() -> None:
+    town = Town(lambda _: 5)
+    hour = timedelta(hours=1)
+
+    async def pass_() -> Passed:
+        pace = Pace(town, town, town.stands)
+        await pace.let_pass(FIRST_RATE, OPENING + hour)
+        await pace.let_pass(LATER_RATE, UNTIL)
+        await pace.stand()
+        return Passed(town, pace.waits, town.wall_ms(), True)
+
+    passed = _in_virtual_time(pass_())
+
+    assert passed.waits == 0
+    gear = next(step for step in town.timeline.steps if step.rate == LATER_RATE)
+    assert gear.business_ms == to_ms(OPENING + hour)
+    assert town.timeline.business_ms(gear.wall_ms - 2) == gear.business_ms - FIRST_RATE
+
+
+def test_nobody_speaks_by_a_time_that_a_step_unknown_here_may_have_ended() -> None:
+    seen_ms = to_ms(OPENING)
+    asleep = SimpleNamespace(
+        timeline=Timeline((Step(seen_ms, seen_ms, LATER_RATE),)),
+        wall_ms=lambda: seen_ms + 3_000,
+        certain_until_ms=seen_ms + 200,
+    )
+
+    certain = CertainClock(cast(Clock, asleep))
+
+    assert certain.now() == from_ms(seen_ms + 200 * LATER_RATE)
+    asleep.certain_until_ms = seen_ms + 4_000
+    assert certain.now() == OPENING + timedelta(days=3)

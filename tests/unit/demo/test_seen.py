@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 from services.cli.demo import stories
-from services.cli.demo.script import DAY, MINUTE
+from services.cli.demo.script import DAY, MINUTE, OPENING
 from services.cli.demo.seen import Seen
-from services.cli.demo.stage import OPENING
 from shared.clock import to_ms
 from shared.events.inventory import STOCK_LEVELS
 from shared.events.notices import NOTICES

@@ -1,17 +1,15 @@
 """What a run needs before it begins, and the order in which it goes."""
 
-import time
-from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from services.cli.demo.script import HOUR
-from services.cli.demo.stage import MAX_BEHIND_MS, OPENING, CertainClock, Stage, _check_empty
-from services.cli.demo.tap import ALL
-from shared.clock import GEARED_LEAD_S, BusinessClock, Step, Timeline, to_ms
-from shared.errors import RefusedStart
+from services.cli.demo.cast import Cast
+from services.cli.demo.stage import Everybody, _check_empty
+from services.cli.demo.tap import ALL, Tap
+from services.cli.observer import Observer
+from shared.errors import RefusedStart, TransientError
 from shared.log_reader import LogReader
 
 
@@ -37,87 +35,61 @@ async def test_an_empty_kafka_will_do() -> None:
     await _check_empty(cast(LogReader, Reader()), "kafka.example:9092")
 
 
-class Clock:
-    """Runs with the wall from the opening on, and notes its gears."""
+class Rest:
+    """Of the services: at rest as often as it is said, and asked for less of a silent provider."""
 
-    def __init__(self) -> None:
-        self.rates: list[int] = []
-        self._business_ms = to_ms(OPENING)
+    def __init__(self, *answers: bool) -> None:
+        self._answers = [*answers]
+        self.asked_for_calls: list[bool] = []
 
-    def wall_ms(self) -> int:
-        return round(time.monotonic() * 1000)
+    async def at_rest(self, *, calls: bool) -> bool:
+        self.asked_for_calls.append(calls)
+        return self._answers.pop(0)
 
-    async def shift(self, rate: int) -> Step:
-        self.rates.append(rate)
-        return Step(self.wall_ms(), self._business_ms, rate)
-
-    async def stop(self) -> Step:
-        return await self.shift(0)
-
-    async def refresh(self) -> None:
-        return
+    async def lag(self) -> list[Any]:
+        return []
 
 
-def test_nobody_speaks_by_a_time_that_a_step_unknown_here_may_have_ended() -> None:
-    seen_ms = to_ms(OPENING)
-    asleep = SimpleNamespace(
-        timeline=Timeline((Step(seen_ms, seen_ms, 86_400),)),
-        wall_ms=lambda: seen_ms + 3_000,
-        certain_until_ms=seen_ms + 200,
+def everybody(rest: Rest, *, idle: bool = True, read: bool = True) -> Everybody:
+    return Everybody(
+        cast=cast(Cast, SimpleNamespace(said=0, idle=lambda: idle)),
+        tap=cast(Tap, SimpleNamespace(reached=lambda ends: read)),
+        observer=cast(Observer, SimpleNamespace(rest=rest, reader=Reader())),
+        producers=(),
     )
 
-    certain = CertainClock(cast(BusinessClock, asleep))
-
-    assert certain.now() == OPENING + timedelta(seconds=0.2 * 86_400)
-    asleep.certain_until_ms = seen_ms + 4_000
-    assert certain.now() == OPENING + timedelta(days=3)
-
-
-class Services:
-    """Are behind as long as they are said to be."""
-
-    def __init__(self, *behind_ms: int) -> None:
-        self.waits = 0
-        self._behind_ms = [*behind_ms]
-
-    def behind_ms(self) -> int:
-        return self._behind_ms[0]
-
-    def restart(self) -> None:
-        self._behind_ms.pop(0)
-
-
-async def let_pass(monkeypatch: pytest.MonkeyPatch, services: Services) -> list[int]:
-    """The gears while an hour passes in a second."""
-
-    async def rest(_: Stage) -> None:
-        return
-
-    monkeypatch.setattr(Stage, "_rest", rest)
-    clock = Clock()
-    parts: Any = {"clock": clock, "pace": services}
-    parts |= dict.fromkeys(("cast", "seen", "tap", "observer", "producers"))
-    await Stage(**parts)._let_pass(3_600, OPENING + HOUR)
-    return clock.rates
-
 
 @pytest.mark.asyncio
-async def test_time_passes_while_the_services_keep_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    services = Services(MAX_BEHIND_MS)
-    began_s = time.monotonic()
-
-    assert await let_pass(monkeypatch, services) == [3_600]
-
-    assert time.monotonic() - began_s + 0.001 >= 1 - GEARED_LEAD_S
-    assert services.waits == 0
-
-
-@pytest.mark.asyncio
-async def test_time_stands_still_for_services_that_fall_behind(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("services", "idle", "read", "at_rest"),
+    [
+        (True, True, True, True),
+        (False, True, True, False),
+        (True, False, True, False),
+        (True, True, False, False),
+    ],
+)
+async def test_at_rest_are_services_and_actors_who_have_heard_all(
+    services: bool, idle: bool, read: bool, at_rest: bool
 ) -> None:
-    services = Services(MAX_BEHIND_MS + 1, 9_000, 0)
+    rest = Rest(services)
 
-    assert await let_pass(monkeypatch, services) == [3_600, 0, 3_600, 0, 3_600]
+    assert await everybody(rest, idle=idle, read=read).at_rest(calls=False) is at_rest
+    assert rest.asked_for_calls == [False]
 
-    assert services.waits == 2
+
+@pytest.mark.asyncio
+async def test_rest_is_waited_for_and_counts_calls() -> None:
+    rest = Rest(False, False, True)
+
+    await everybody(rest).rest()
+
+    assert rest.asked_for_calls == [True, True, True]
+
+
+@pytest.mark.asyncio
+async def test_who_is_never_at_rest_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.cli.demo.stage.REST_LIMIT_S", 0)
+
+    with pytest.raises(TransientError, match="not at rest after 0 s: the actors"):
+        await everybody(Rest(True), idle=False).rest()

@@ -92,7 +92,7 @@ def test_a_story_whose_facts_differ_fails_and_says_in_what(lie: Lie, records: Re
 
     found = differences(lie.story, seen_in(falsified(records, order_id, lie.fact, lie.change)))
 
-    assert [sentence.split()[:2] for sentence in found] == [[f"{order_id}:", lie.differs]]
+    assert [sentence.split()[:2] for sentence in found] == [[f"{order_id}:", f"{lie.differs}:"]]
 
 
 def test_r6_one_notice_of_a_silent_cancel_is_one_too_many(records: Records) -> None:
@@ -101,7 +101,25 @@ def test_r6_one_notice_of_a_silent_cancel_is_one_too_many(records: Records) -> N
     lied = falsified(records, loud, NoticeRequested, _to_the_silent_one)
 
     (found,) = differences(stories.DECLINED, seen_in(lied))
-    assert "notices is {'order_canceled': 1}, expected {}" in found
+    assert "notices: 1 × order canceled; expected: nothing" in found
+
+
+def test_what_differs_is_told_in_words(records: Records) -> None:
+    late, declined = stories.LATE_MONEY, stories.DECLINED
+    late_id, declined_id = late.orders[0].order_id, declined.orders[0].order_id
+    kept = falsified(records, late_id, MoneyReturned)
+    suspected = falsified(
+        records, declined_id, OrderCanceled, _cancellation(reason="fraud_suspected")
+    )
+    closed = "verification closed, money arrived, void requested"
+    after = "0:04:00 after the purchase, by the marketplace"
+
+    found = [*differences(late, seen_in(kept)), *differences(declined, seen_in(suspected))]
+
+    assert found == [
+        f"{late_id}: money: {closed}; expected: {closed}, money returned",
+        f"{declined_id}: canceled: fraud suspected, {after}; expected: payment declined, {after}",
+    ]
 
 
 def test_r1_either_buyer_of_the_last_unit_may_be_the_one_who_gets_it(seen: Seen) -> None:

@@ -3,8 +3,8 @@
 from collections import Counter
 from random import Random
 
-from services.cli.demo.script import DAY, HOUR, MINUTE, places
-from services.cli.demo.stage import LAST_DAY, OPENING
+from services.cli.demo.script import DAY, HOUR, MINUTE, OPENING, places
+from services.cli.demo.stage import LAST_DAY
 from services.cli.demo.stories import STORIES
 from services.cli.demo.traffic import CATALOGUE, ERRANDS, LATER, stocking, traffic
 from tests.support.theatre import SHELVES, played, records_of, seen_in

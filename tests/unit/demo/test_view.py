@@ -1,14 +1,17 @@
 """The screen of a run fits its terminal, and shows what lies on the topics."""
 
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
+from services.cli.demo import stories
+from services.cli.demo.script import OPENING
 from services.cli.demo.seen import Seen
-from services.cli.demo.stage import OPENING
 from services.cli.demo.stories import STORIES
+from services.cli.demo.timeline import timeline
 from services.cli.demo.view import Frame, progress, screen
 from shared.clock import Step, Timeline, from_ms, to_ms
 from tests.support.theatre import Records, seen_in
@@ -20,7 +23,7 @@ NOON = OPENING + timedelta(days=2, hours=7)
 
 def frame(rate: int = 86_400) -> Frame:
     timeline = Timeline((Step(WALL_MS, to_ms(NOON), rate),))
-    return Frame(NOON, OPENING, "a day per second", 42.4, timeline, WALL_MS)
+    return Frame(NOON, "a day per second", 42.4, timeline, WALL_MS)
 
 
 @pytest.fixture
@@ -45,6 +48,22 @@ def test_it_fills_its_terminal_and_no_more(early: Seen, size: tuple[int, int], f
 
     assert len(shown) == height
     assert max(map(len, shown)) <= width
+
+
+def test_a_deadline_beyond_what_the_clock_may_run_by_now_counts_down_in_the_present_gear() -> None:
+    now = frame()
+    leased = now.timeline.then(Step(WALL_MS + 900, to_ms(NOON) + 900 * 86_400, 0))
+
+    assert replace(now, timeline=leased).seconds_to(NOON + timedelta(days=3)) == 3
+    assert frame(rate=0).seconds_to(NOON + timedelta(days=3)) is None
+    assert now.seconds_to(NOON - timedelta(days=3)) == 0
+
+
+def test_the_screen_counts_days_from_where_timelines_do(seen: Seen) -> None:
+    order = seen.orders[stories.DELAYED.orders[0].order_id]
+    last = timeline(order, seen)[-1]
+
+    assert f"{last.when} {last.words}" in "\n".join(lines(seen, 200, 60))
 
 
 def test_it_shows_clock_gear_statuses_stock_notices_deadlines_and_stories(early: Seen) -> None:
