@@ -36,11 +36,15 @@ _TASK_HEADER = "orderflow-task"
 
 
 class KafkaLog:
-    """The log of one worker (see `shared.log.Log`): broker, consumer, a reader of journals."""
+    """The log of one worker (see `shared.log.Log`): broker, consumer, a reader of journals.
+
+    `read` counts the records that the reader of journals has read.
+    """
 
     def __init__(
         self, broker: KafkaBroker, consumer: Callable[[], AIOKafkaConsumer | None], servers: str
     ) -> None:
+        self.read = 0
         self._broker = broker
         self._consumer_now = consumer
         self._servers = servers
@@ -85,6 +89,7 @@ class KafkaLog:
             reader.assign([tp])
             reader.seek(tp, at)
             while found := await _next_records(reader, tp, end):
+                self.read += len(found)
                 yield [record for record in found if record.offset < end]
 
     async def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
