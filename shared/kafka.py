@@ -18,6 +18,7 @@ from faststream.kafka import KafkaBroker
 
 from shared.errors import RefusedStart, TransientError
 from shared.events.envelope import Topic
+from shared.kafka_headers import read_every_header
 from shared.retention import DAY_MS, INPUT_RETENTION_DAYS, JOURNAL_RETENTION_DAYS
 
 DEAD_LETTERS = "dead-letters"
@@ -45,6 +46,8 @@ HEARTBEAT_MS = 2_000
 """A dead worker is noticed after the session; five heartbeats may be late."""
 REBALANCE_TIMEOUT_MS = 30_000
 """Below the request time-out of 40 s, or joining a group never ends."""
+
+read_every_header()
 
 
 def broker_of(servers: str) -> KafkaBroker:

@@ -12,13 +12,16 @@ from services.cli.redis_server import RedisServer
 from shared import kafka
 from shared.dead_letters import read_letter
 from shared.decode import REROUTED_HEADER, partition_of
-from tests.support.poison import POISON
+from tests.support import odd_headers
+from tests.support.poison import POISON, good
 from tests.support.toy_story import SUBJECT
 from tests.support.toy_world import PARTITIONS, World
 
 pytestmark = pytest.mark.asyncio
 
 HERE = partition_of(SUBJECT, PARTITIONS)
+ODD_NAME = "tr\udcffce"
+"""A header's name with a byte that no UTF-8 has."""
 
 
 @pytest.fixture
@@ -114,6 +117,52 @@ async def test_p6_what_a_producer_compresses_is_unpacked_and_kept_however_large_
         assert letter.value == b"0" * 3 * 2**20
         world.bombs = {read_letter(letter).origin}
         await world.books()
+
+
+@pytest.mark.parametrize("codec", [odd_headers.PLAIN, odd_headers.GZIP])
+async def test_p6_a_header_name_that_is_not_utf8_is_kept_and_its_neighbours_go_on(
+    world: World, codec: int
+) -> None:
+    async with world.opened(), world.worker() as worker:
+        odd = good("odd")._replace(headers=(("fine", b"1"), (ODD_NAME, b"\xff"), ("née", None)))
+        batch = [good("before"), odd, good("between"), odd, good("after")]
+        first = await odd_headers.produce_as_one(
+            world.bootstrap_servers, world.topics.left.name, HERE, batch, codec
+        )
+        world.sums[SUBJECT] += 3
+        world.counts[SUBJECT] += 3
+        await world.add(SUBJECT)
+        await world.rest()
+
+        letters = await world.dead_letters()
+        kept = [read_letter(letter) for letter in letters]
+        assert sorted(letter.offset for letter in kept) == [first + 1, first + 3]
+        for letter in kept:
+            assert (letter.key, letter.value, letter.headers) == (odd.key, odd.value, odd.headers)
+            assert letter.reason == "not_utf8"
+        said = dict(letters[0].headers)
+        assert said["deadletter-field"] == b"headers"
+        assert said["deadletter-detail"].endswith(rb": tr\xffce")
+        assert worker.totals()["redelivered"] == 0, "no record is read twice"
+        world.bombs = {letter.origin for letter in kept}
+        await world.books()
+
+
+async def test_p6_a_header_name_that_is_not_utf8_in_its_journal_keeps_no_partition_closed(
+    world: World,
+) -> None:
+    async with world.opened():
+        async with world.worker():
+            await world.add(SUBJECT)
+            await world.rest()
+        odd = good("odd")._replace(headers=((ODD_NAME, None),))
+        await odd_headers.produce_as_one(
+            world.bootstrap_servers, world.topics.events.name, HERE, [odd]
+        )
+        async with world.worker() as worker:
+            await world.add(SUBJECT)
+            await world.rest(within_s=20)
+            assert worker.totals()["commits"]
 
 
 async def test_p6_what_another_partitioner_sent_astray_is_sent_on_once_and_applied(
