@@ -3,20 +3,30 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker, KafkaPublishMessage
 
 from shared.batch import DeadLetter, Outgoing
-from shared.dead_letters import letter_headers
+from shared.dead_letters import cut_letter, letter_headers
 from shared.decode import REROUTED_HEADER, Record, partition_of
 from shared.errors import TransientError
 from shared.events.envelope import CONTENT_TYPE, Topic
-from shared.kafka import BATCH_BYTES, DEAD_LETTERS, asking, keeper_of, reader_of
+from shared.kafka import (
+    BATCH_BYTES,
+    CUT_LETTER_BYTES,
+    DEAD_LETTERS,
+    MAX_RECORD_BYTES,
+    TOO_LARGE,
+    asking,
+    keeper_of,
+    reader_of,
+)
 from shared.log import (
     COMMIT_HEADER,
     PART_HEADER,
@@ -33,6 +43,8 @@ CLOSE_TIMEOUT_S = 1.0
 """With a dead broker nothing acks; what was not acked is found by whoever opens next."""
 
 _TASK_HEADER = "orderflow-task"
+
+_log = structlog.get_logger()
 
 
 class KafkaLog:
@@ -122,8 +134,7 @@ class KafkaLog:
     async def keep(self, dead: Sequence[DeadLetter], service: str) -> None:
         try:
             keeper = await self._raw_producer()
-            acks = [await _keep(keeper, letter, service) for letter in dead]
-            await asyncio.gather(*acks)
+            await asyncio.gather(*(_keep(keeper, letter, service) for letter in dead))
         except KafkaError as error:
             raise TransientError(f"the dead-letter topic is not available: {error!r}") from error
 
@@ -203,17 +214,34 @@ class KafkaLog:
         return int(acked.offset) + len(facts)
 
 
-async def _keep(keeper: AIOKafkaProducer, letter: DeadLetter, service: str) -> Awaitable[Any]:
-    """Send a dead letter; its ack."""
-    record, headers = letter.record, letter_headers(letter, service)
-    ack: Awaitable[Any] = await keeper.send(
+async def _keep(keeper: AIOKafkaProducer, letter: DeadLetter, service: str) -> None:
+    """Send a dead letter, as much of it as the topic takes; returns when it is acked."""
+    with suppress(*TOO_LARGE):
+        return await _send_letter(keeper, letter, letter_headers(letter, service))
+    for room in CUT_LETTER_BYTES:
+        part = cut_letter(letter, room)
+        with suppress(*TOO_LARGE):
+            headers = letter_headers(part, service, whole=letter.record)
+            await _send_letter(keeper, part, headers)
+            _log.error("a dead letter is cut", origin=headers["deadletter-id"], bytes=room)
+            return None
+    raise TransientError(
+        f"{DEAD_LETTERS} refuses records of {room} bytes: set its max.message.bytes to"
+        f" {MAX_RECORD_BYTES}, as `orderflow topics` does"
+    )
+
+
+async def _send_letter(
+    keeper: AIOKafkaProducer, letter: DeadLetter, headers: Mapping[str, str]
+) -> None:
+    record = letter.record
+    await keeper.send_and_wait(
         DEAD_LETTERS,
         record.value or b"",
         key=record.key,
         partition=record.partition,
         headers=[(name, text.encode()) for name, text in headers.items()],
     )
-    return ack
 
 
 async def _next_records(reader: AIOKafkaConsumer, tp: TopicPartition, end: int) -> Sequence[Record]:

@@ -9,7 +9,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.structs import TopicPartition
 
 from shared import kafka_headers
-from tests.support.odd_headers import Name
+from tests.support.other_clients import Name
 
 ODD, FINE = "\udcff\udcfe", "née"
 BANK = 7
