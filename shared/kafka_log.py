@@ -143,7 +143,7 @@ class KafkaLog:
             sender = await self._raw_producer()
             acks = []
             for record, subject in zip(records, subjects, strict=True):
-                count = len(self._consumer.partitions_for_topic(record.topic) or ())
+                count = len(await sender.partitions_for(record.topic))
                 marked = (REROUTED_HEADER, b"%d" % record.timestamp)
                 acks.append(
                     await sender.send(
