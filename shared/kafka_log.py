@@ -34,6 +34,7 @@ from shared.log import (
     POSITIONS_HEADER,
     Bounds,
     Mark,
+    commit_number,
 )
 
 JOURNAL_POLL_MS = 200
@@ -276,8 +277,3 @@ def mark_headers(mark: Mark, part: int, parts: int) -> dict[str, str]:
         PART_HEADER: str(part),
         PARTS_HEADER: str(parts),
     }
-
-
-def commit_number(record: Record) -> int:
-    """The commit that a journal's record is of, 0 where it does not say."""
-    return max((int(v or b"0") for n, v in record.headers if n == COMMIT_HEADER), default=0)

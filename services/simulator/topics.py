@@ -15,8 +15,8 @@ from shared.decode import REROUTED_HEADER, Record, partition_of
 from shared.errors import TransientError
 from shared.events.envelope import CONTENT_TYPE, Topic
 from shared.kafka import DEAD_LETTERS
-from shared.kafka_log import commit_number, mark_headers
-from shared.log import Bounds, Mark
+from shared.kafka_log import mark_headers
+from shared.log import Bounds, Mark, commit_number
 from shared.log_reader import Offsets
 
 Headers = tuple[tuple[str, bytes | None], ...]
