@@ -3,17 +3,20 @@
 Key, value and partition are the record's own. Headers are text: `deadletter-id` (its origin, as
 topic:partition:offset), `-topic`, `-partition`, `-offset`, `-timestamp-ms`, `-service`, `-reason`,
 `-field`, `-detail`, `-headers` (the record's own, as JSON, values in base64) and `-value` ("null"
-where the record had none).
+where the record had none). Of a record that is too large for the topic, packed or not, it holds
+what fits; `-truncated` then says how many headers, and bytes of key and value, the record has.
 """
 
 import json
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from shared.batch import DeadLetter
+from shared.batch import DeadLetter, StoredRecord
 from shared.decode import Record
 
 _NULL = "null"
+_TRUNCATED = "deadletter-truncated"
 
 
 class Kept(NamedTuple):
@@ -28,6 +31,7 @@ class Kept(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
+    truncated: bool = False
 
     @property
     def origin(self) -> str:
@@ -35,10 +39,40 @@ class Kept(NamedTuple):
         return f"{self.topic}:{self.partition}:{self.offset}"
 
 
-def letter_headers(letter: DeadLetter, service: str) -> dict[str, str]:
-    """The headers of a dead letter."""
+def cut_letter(letter: DeadLetter, room: int) -> DeadLetter:
+    """The letter with the first so many bytes of the record's headers (as text), key and value."""
     record = letter.record
-    own = [[name, None if v is None else b64encode(v).decode()] for name, v in record.headers]
+    headers: list[tuple[str, bytes | None]] = []
+    for name, value in record.headers:
+        room -= len(json.dumps(_as_text(name, value))) + len(", ")
+        if room < 0:
+            return letter._replace(record=_part(record, headers, 0))
+        headers.append((name, value))
+    return letter._replace(record=_part(record, headers, room))
+
+
+def _part(record: Record, headers: Sequence[tuple[str, bytes | None]], room: int) -> StoredRecord:
+    key = None if record.key is None else record.key[:room]
+    value = None if record.value is None else record.value[: room - len(key or b"")]
+    return StoredRecord(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp=record.timestamp,
+        key=key,
+        value=value,
+        headers=tuple(headers),
+    )
+
+
+def _as_text(name: str, value: bytes | None) -> list[str | None]:
+    return [name, None if value is None else b64encode(value).decode()]
+
+
+def letter_headers(letter: DeadLetter, service: str, whole: Record | None = None) -> dict[str, str]:
+    """The headers of a dead letter; of one that was cut, `whole` is the record."""
+    record = letter.record
+    own = [_as_text(name, value) for name, value in record.headers]
     return {
         "deadletter-id": f"{record.topic}:{record.partition}:{record.offset}",
         "deadletter-topic": record.topic,
@@ -51,6 +85,15 @@ def letter_headers(letter: DeadLetter, service: str) -> dict[str, str]:
         "deadletter-detail": letter.detail,
         "deadletter-headers": json.dumps(own),
         "deadletter-value": _NULL if record.value is None else "bytes",
+        **({} if whole is None else {_TRUNCATED: json.dumps(_sizes(whole))}),
+    }
+
+
+def _sizes(record: Record) -> dict[str, int]:
+    return {
+        "headers": len(record.headers),
+        "key": len(record.key or b""),
+        "value": len(record.value or b""),
     }
 
 
@@ -69,6 +112,7 @@ def read_letter(record: Record) -> Kept:
             key=record.key,
             value=None if texts["deadletter-value"] == _NULL else record.value,
             headers=tuple((name, None if v is None else b64decode(v)) for name, v in own),
+            truncated=_TRUNCATED in texts,
         )
     except KeyError as missing:
         raise ValueError(f"it has no header {missing}") from missing

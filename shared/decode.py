@@ -40,6 +40,8 @@ MAX_HEADERS_BYTES = 64_000
 """Of a record from outside, 8 more counted for each header; trace contexts take some hundreds."""
 MAX_ERRORS_SHOWN = 3
 """Field errors named in one dead letter; the rest repeat the same mistake more often than not."""
+MAX_NAME_SHOWN = 100
+"""Bytes of a header's name in a dead letter's reason: enough to know it by."""
 
 _BOUNDS = (
     f"the log's time of a record lies from {MIN_INSTANT:%Y} to {MAX_ARRIVAL:%Y}; where the broker"
@@ -72,7 +74,8 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
 
     @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        """A byte of a name that is no UTF-8 is a lone surrogate (PEP 383)."""
 
 
 @dataclass(frozen=True)
@@ -260,6 +263,9 @@ def _too_large(record: Record, value: bytes) -> NotAnEvent | None:
 
 def structured(record: Record) -> bytes | NotAnEvent:
     """The record as one structured JSON event, whichever mode it came in."""
+    for name, _ in record.headers:
+        if not name.isascii() and (odd := _odd_name(name)):
+            return odd
     if record.value is None:
         return NotAnEvent("tombstone", "the record has no value")
     if len(record.value) > MAX_EVENT_BYTES:
@@ -275,6 +281,17 @@ def structured(record: Record) -> bytes | NotAnEvent:
         return NotAnEvent("not_utf8", "ce_ headers have to be UTF-8", "headers")
     texts.pop("subjectversion", None)
     return to_json(texts)[:-1] + b',"data":' + record.value + b"}"
+
+
+def _odd_name(name: str) -> NotAnEvent | None:
+    """Kafka takes any bytes as a header's name; JSON and most clients take text."""
+    raw = name.encode("utf-8", "surrogateescape")
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        shown = raw[:MAX_NAME_SHOWN].decode("utf-8", "backslashreplace")
+        return NotAnEvent("not_utf8", f"the name of a header has to be UTF-8: {shown}", "headers")
+    return None
 
 
 def _is_structured(record: Record) -> bool:

@@ -3,20 +3,30 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker, KafkaPublishMessage
 
 from shared.batch import DeadLetter, Outgoing
-from shared.dead_letters import letter_headers
+from shared.dead_letters import cut_letter, letter_headers
 from shared.decode import REROUTED_HEADER, Record, partition_of
 from shared.errors import TransientError
 from shared.events.envelope import CONTENT_TYPE, Topic
-from shared.kafka import BATCH_BYTES, DEAD_LETTERS, asking, keeper_of, reader_of
+from shared.kafka import (
+    BATCH_BYTES,
+    CUT_LETTER_BYTES,
+    DEAD_LETTERS,
+    MAX_RECORD_BYTES,
+    TOO_LARGE,
+    asking,
+    keeper_of,
+    reader_of,
+)
 from shared.log import (
     COMMIT_HEADER,
     PART_HEADER,
@@ -24,6 +34,7 @@ from shared.log import (
     POSITIONS_HEADER,
     Bounds,
     Mark,
+    commit_number,
 )
 
 JOURNAL_POLL_MS = 200
@@ -34,24 +45,33 @@ CLOSE_TIMEOUT_S = 1.0
 
 _TASK_HEADER = "orderflow-task"
 
+_log = structlog.get_logger()
+
 
 class KafkaLog:
-    """The log of one worker (see `shared.log.Log`): broker, consumer, a reader of journals."""
+    """The log of one worker (see `shared.log.Log`): broker, consumer, a reader of journals.
+
+    `read` counts the records that the reader of journals has read.
+    """
 
     def __init__(
         self, broker: KafkaBroker, consumer: Callable[[], AIOKafkaConsumer | None], servers: str
     ) -> None:
+        self.read = 0
         self._broker = broker
         self._consumer_now = consumer
         self._servers = servers
         self._reader: AIOKafkaConsumer | None = None
         self._reading = asyncio.Lock()
+        self._looker: AIOKafkaConsumer | None = None
+        self._looker_starting = asyncio.Lock()
         self._raw: AIOKafkaProducer | None = None
         self._raw_starting = asyncio.Lock()
 
     async def close(self) -> None:
         """Close what it has opened, within CLOSE_TIMEOUT_S; the broker is its opener's to close."""
-        clients: list[Any] = [c for c in (self._reader, self._raw) if c is not None]
+        opened = self._reader, self._looker, self._raw
+        clients: list[Any] = [client for client in opened if client is not None]
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await asyncio.gather(*(client.stop() for client in clients))
@@ -70,6 +90,12 @@ class KafkaLog:
         async with asking():
             ends = await self._consumer.end_offsets(every)
         return [ends[tp] for tp in every]
+
+    async def high_watermarks(self, topics: Iterable[str], partition: int) -> Mapping[str, int]:
+        partitions = [TopicPartition(topic, partition) for topic in topics]
+        async with asking():
+            ends = await (await self._looking_at_all()).end_offsets(partitions)
+        return {tp.topic: ends[tp] for tp in partitions}
 
     async def last_commit(self, topic: str, partition: int, start: int | None) -> tuple[int, int]:
         end, highest = (await self.bounds([topic], partition))[topic].end, 0
@@ -91,6 +117,7 @@ class KafkaLog:
             reader.assign([tp])
             reader.seek(tp, at)
             while found := await _next_records(reader, tp, end):
+                self.read += len(found)
                 yield [record for record in found if record.offset < end]
 
     async def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
@@ -123,8 +150,7 @@ class KafkaLog:
     async def keep(self, dead: Sequence[DeadLetter], service: str) -> None:
         try:
             keeper = await self._raw_producer()
-            acks = [await _keep(keeper, letter, service) for letter in dead]
-            await asyncio.gather(*acks)
+            await asyncio.gather(*(_keep(keeper, letter, service) for letter in dead))
         except KafkaError as error:
             raise TransientError(f"the dead-letter topic is not available: {error!r}") from error
 
@@ -133,7 +159,7 @@ class KafkaLog:
             sender = await self._raw_producer()
             acks = []
             for record, subject in zip(records, subjects, strict=True):
-                count = len(self._consumer.partitions_for_topic(record.topic) or ())
+                count = len(await sender.partitions_for(record.topic))
                 marked = (REROUTED_HEADER, b"%d" % record.timestamp)
                 acks.append(
                     await sender.send(
@@ -184,6 +210,15 @@ class KafkaLog:
             self._reader = reader
         return self._reader
 
+    async def _looking_at_all(self) -> AIOKafkaConsumer:
+        """A consumer whose ends are the high watermarks: it reads nothing."""
+        async with self._looker_starting:
+            if self._looker is None:
+                looker = reader_of(self._servers, isolation_level="read_uncommitted")
+                await looker.start()
+                self._looker = looker
+            return self._looker
+
     async def _raw_producer(self) -> AIOKafkaProducer:
         """A producer that sends records byte for byte, odd headers included."""
         async with self._raw_starting:
@@ -204,17 +239,34 @@ class KafkaLog:
         return int(acked.offset) + len(facts)
 
 
-async def _keep(keeper: AIOKafkaProducer, letter: DeadLetter, service: str) -> Awaitable[Any]:
-    """Send a dead letter; its ack."""
-    record, headers = letter.record, letter_headers(letter, service)
-    ack: Awaitable[Any] = await keeper.send(
+async def _keep(keeper: AIOKafkaProducer, letter: DeadLetter, service: str) -> None:
+    """Send a dead letter, as much of it as the topic takes; returns when it is acked."""
+    with suppress(*TOO_LARGE):
+        return await _send_letter(keeper, letter, letter_headers(letter, service))
+    for room in CUT_LETTER_BYTES:
+        part = cut_letter(letter, room)
+        with suppress(*TOO_LARGE):
+            headers = letter_headers(part, service, whole=letter.record)
+            await _send_letter(keeper, part, headers)
+            _log.error("a dead letter is cut", origin=headers["deadletter-id"], bytes=room)
+            return None
+    raise TransientError(
+        f"{DEAD_LETTERS} refuses records of {room} bytes: set its max.message.bytes to"
+        f" {MAX_RECORD_BYTES}, as `orderflow topics` does"
+    )
+
+
+async def _send_letter(
+    keeper: AIOKafkaProducer, letter: DeadLetter, headers: Mapping[str, str]
+) -> None:
+    record = letter.record
+    await keeper.send_and_wait(
         DEAD_LETTERS,
         record.value or b"",
         key=record.key,
         partition=record.partition,
         headers=[(name, text.encode()) for name, text in headers.items()],
     )
-    return ack
 
 
 async def _next_records(reader: AIOKafkaConsumer, tp: TopicPartition, end: int) -> Sequence[Record]:
@@ -249,8 +301,3 @@ def mark_headers(mark: Mark, part: int, parts: int) -> dict[str, str]:
         PART_HEADER: str(part),
         PARTS_HEADER: str(parts),
     }
-
-
-def commit_number(record: Record) -> int:
-    """The commit that a journal's record is of, 0 where it does not say."""
-    return max((int(v or b"0") for n, v in record.headers if n == COMMIT_HEADER), default=0)

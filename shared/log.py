@@ -1,9 +1,11 @@
 """What a partition task needs of a log: Kafka in a running service (`shared/kafka.py`)."""
 
-import json
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+from pydantic_core import from_json
 
 from shared.batch import DeadLetter, Outgoing
 from shared.decode import Record
@@ -29,6 +31,8 @@ class Mark(NamedTuple):
 COMMIT_HEADER, POSITIONS_HEADER = "orderflow-commit", "orderflow-positions"
 PART_HEADER, PARTS_HEADER = "orderflow-part", "orderflow-parts"
 
+_log = structlog.get_logger()
+
 
 class Published(NamedTuple):
     """What a journal's record says of the batch that it came with.
@@ -42,13 +46,34 @@ class Published(NamedTuple):
 
 
 def published(record: Record) -> Published | None:
-    """The mark of a journal's record, None where it has none: then no task of ours wrote it."""
-    headers = {name: (value or b"").decode("latin-1") for name, value in record.headers}
+    """The mark of a journal's record, None where it has none: then no task of ours wrote it.
+
+    Nor did one write a mark that can not be read. To refuse to start would let one stray record,
+    which nobody can take out of a topic, stop its partition until retention does (P6).
+    """
+    headers = {name: value or b"" for name, value in record.headers}
     if COMMIT_HEADER not in headers:
         return None
-    part, parts = int(headers[PART_HEADER]), int(headers[PARTS_HEADER])
-    positions = json.loads(headers[POSITIONS_HEADER])
-    return Published(int(headers[COMMIT_HEADER]), positions, part + 1 == parts)
+    try:
+        part, parts = int(headers[PART_HEADER]), int(headers[PARTS_HEADER])
+        positions = _positions(from_json(headers[POSITIONS_HEADER]))
+        return Published(int(headers[COMMIT_HEADER]), positions, part + 1 == parts)
+    except (KeyError, ValueError) as error:
+        origin = f"{record.topic}:{record.partition}:{record.offset}"
+        _log.warning("a mark that no task of ours writes", record=origin, error=repr(error)[:200])
+        return None
+
+
+def commit_number(record: Record) -> int:
+    """The commit that a journal's record is of, 0 where no task of ours wrote it."""
+    mark = published(record)
+    return mark.commit_number if mark else 0
+
+
+def _positions(found: Any) -> dict[str, int]:
+    if isinstance(found, dict) and all(type(offset) is int for offset in found.values()):
+        return found
+    raise ValueError("positions are offsets by topic")
 
 
 class Log(Protocol):
@@ -59,6 +84,9 @@ class Log(Protocol):
 
     async def ends(self, topic: str, partitions: int) -> Sequence[int]:
         """The offset behind the last record of each partition of a topic."""
+
+    async def high_watermarks(self, topics: Iterable[str], partition: int) -> Mapping[str, int]:
+        """The offsets behind all that was written, of transactions that have not ended, too."""
 
     async def last_commit(self, topic: str, partition: int, start: int | None) -> tuple[int, int]:
         """The highest commit number in a journal from an offset to its end, and that end.

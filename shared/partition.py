@@ -373,14 +373,16 @@ class PartitionTask(Generic[S]):
             batch.deadlines.append(item)
 
     async def _hold_deadlines(self, batch: _Batch) -> None:
-        """No deadline overtakes an input that was in the log before it."""
+        """No deadline overtakes an input that was in the log before it.
+
+        In it is what was written: a transaction that is over for its producer ends there later.
+        """
         if not batch.deadlines:
             return
         others = [name for name in self._service.inputs if name != DEADLINES_EVENTS.name]
-        bounds = await self._log.bounds(others, self.partition)
+        ends = await self._log.high_watermarks(others, self.partition)
         first = batch.deadlines[0].record
         assert first is not None
-        ends = {topic: end for topic, (_, end) in bounds.items()}
         self._held.append(_Held(batch.deadlines, first.offset, ends))
         if self._holds_many:
             self._log.pause([DEADLINES_EVENTS.name], self.partition)

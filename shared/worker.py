@@ -45,8 +45,8 @@ REOPEN_WAITS_S = (1.0, 2.0, 4.0, 8.0)
 OFFSETS_INTERVAL_S = 5.0
 """How often Kafka's own offsets are committed; only lag tools read them."""
 STUCK_S = 60.0
-"""Kafka and Redis answer, records wait, and nothing was decided for so long: the client is stuck,
-and only a new process helps."""
+"""Kafka and Redis answer, a partition's records wait, and none of them was decided for so long: the
+client is stuck there, whatever it does elsewhere, and only a new process helps."""
 CLOSE_TIMEOUT_S = 3.0
 STOP_TIMEOUT_S = 4.0
 """With a dead broker nothing acks: tasks, then clients are given up after these. Together below
@@ -107,7 +107,7 @@ class Worker:
         self._subscriber = self._subscribe(self._broker)
         self.log = KafkaLog(self._broker, lambda: self._subscriber.consumer, self._servers)
         self._caller = Caller(service.calls, self.clock, step)
-        self._progress_at = time.monotonic()
+        self._decided: Counter[int] = Counter()
 
     def _subscribe(self, broker: KafkaBroker) -> Any:
         subscriber = broker.subscriber(
@@ -215,6 +215,7 @@ class Worker:
         for partition in partitions:
             if task := self.tasks.pop(partition, None):
                 self.counts += task.counts
+                self._decided[partition] += task.counts["records"]
             if running := self._running.pop(partition, None):
                 running.cancel()
 
@@ -315,36 +316,54 @@ class Worker:
                     await self._subscriber.consumer.commit(offsets)
 
     async def _watch(self) -> None:
-        """End a process whose client is stuck for ever; an outage is waited out instead."""
-        seen = -1
+        """End a process that is stuck with a partition for ever; an outage is waited out."""
+        seen: dict[int, tuple[int, int]] = {}
+        since: dict[int, float] = {}
         while True:
             await asyncio.sleep(OFFSETS_INTERVAL_S)
-            records = self.totals()["records"]
-            if records != seen or not await self._records_wait():
-                seen, self._progress_at = records, time.monotonic()
-            elif time.monotonic() - self._progress_at > STUCK_S:
+            now, progress = time.monotonic(), {p: self._progress(p) for p in self._held()}
+            still = {p for p, made in progress.items() if made == seen.get(p)}
+            seen = progress
+            waiting = await self._waiting(still, none_goes_on=still == progress.keys())
+            since = {p: since.get(p, now) for p in waiting}
+            if stuck := sorted(p for p in since if now - since[p] > STUCK_S):
+                _log.error("nothing is consumed although records wait", partitions=stuck)
                 self.end("nothing is consumed although records wait", EXIT_STUCK)
 
-    async def _records_wait(self) -> bool:
-        """Whether Kafka and Redis answer and some held partition has records not decided.
+    def _progress(self, partition: int) -> tuple[int, int]:
+        """What grows while a partition goes on: its records, decided; journals read, as it opens.
 
-        Kafka that answers a new client but not this worker's has records for all that it knows.
+        Partitions that open take turns at reading: one's progress is that of all.
+        """
+        task = self.tasks.get(partition)
+        decided = self._decided[partition] + (task.counts["records"] if task else 0)
+        return decided, 0 if self._state(partition) == "open" else self.log.read
+
+    async def _waiting(self, partitions: Collection[int], *, none_goes_on: bool) -> Collection[int]:
+        """Which of these have records not decided, though Kafka and Redis answer for them.
+
+        Kafka that answers a new client but not this worker's, for no partition and where none goes
+        on, has records for all of them.
         """
         try:
             async with trip():
                 await self.redis.ping()
-            try:
-                return any([await self._is_behind(partition) for partition in self._held()])
-            except TransientError:
+            behind = await asyncio.gather(*map(self._is_behind, partitions))
+            if none_goes_on and all(one is None for one in behind):
                 await kafka.broker_count(self._servers)
-                return True
+                return partitions
         except OrderflowError:
-            return False
+            return ()
+        return {p for p, one in zip(partitions, behind, strict=True) if one}
 
-    async def _is_behind(self, partition: int) -> bool:
-        bounds = await self.log.bounds(self.service.inputs, partition)
-        at = await self._position(partition)
-        return any(at.get(topic, 0) < end for topic, (_, end) in bounds.items())
+    async def _is_behind(self, partition: int) -> bool | None:
+        """Whether it has records not decided; None where Kafka does not answer for its topics."""
+        try:
+            bounds = await self.log.bounds(_topics(self.service), partition)
+            at = await self._position(partition)
+        except TransientError:
+            return None
+        return any(at.get(topic, 0) < bounds[topic].end for topic in self.service.inputs)
 
     async def _position(self, partition: int) -> Mapping[str, int]:
         """How far a task is; an idle one as far as its consumer, which passes control records."""
@@ -370,14 +389,19 @@ async def _as_it_is(message: KafkaMessage) -> KafkaMessage:
     return message
 
 
+def _topics(service: Service[Any]) -> set[str]:
+    """All topics that a service has to do with."""
+    own = {*service.inputs, service.journal.name, kafka.DEAD_LETTERS}
+    return own | {topic.name for topic in service.publishes}
+
+
 async def work(
     service: Service[Any], settings: Settings, *beside: Beside, step: Step = no_step
 ) -> int:
     """Check what has to be there, then run the service until SIGTERM; the exit code."""
     policies = Policies.load(settings.policies_dir)
-    topics = {*service.inputs, service.journal.name, kafka.DEAD_LETTERS}
-    topics |= {topic.name for topic in service.publishes}
-    partitions = await kafka.checked_partitions(settings.kafka_bootstrap_servers, sorted(topics))
+    topics = sorted(_topics(service))
+    partitions = await kafka.checked_partitions(settings.kafka_bootstrap_servers, topics)
     worker = Worker(service, policies, settings, partitions, step)
     await worker.clock.refresh()
     loop = asyncio.get_running_loop()

@@ -15,8 +15,8 @@ from shared.decode import REROUTED_HEADER, Record, partition_of
 from shared.errors import TransientError
 from shared.events.envelope import CONTENT_TYPE, Topic
 from shared.kafka import DEAD_LETTERS
-from shared.kafka_log import commit_number, mark_headers
-from shared.log import Bounds, Mark
+from shared.kafka_log import mark_headers
+from shared.log import Bounds, Mark, commit_number
 from shared.log_reader import Offsets
 
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -172,6 +172,12 @@ class MemoryLog:
     async def ends(self, topic: str, partitions: int) -> Sequence[int]:
         def look(_parts: int) -> Sequence[int]:
             return [self._topics.end(topic, partition) for partition in range(partitions)]
+
+        return await self._kafka.ask(look)
+
+    async def high_watermarks(self, topics: Iterable[str], partition: int) -> Mapping[str, int]:
+        def look(_parts: int) -> Mapping[str, int]:
+            return {topic: self._topics.end(topic, partition) for topic in topics}
 
         return await self._kafka.ask(look)
 

@@ -130,7 +130,31 @@ async def test_p5_a_transactions_control_record_at_the_end_holds_no_deadline_bac
         await until(decided, "the deadline is decided", within_s=30)
         added = ["added"] if ends_with == "commit" else []
         assert await said(world) == ["waiting", *added, "reached"]
-        assert not await worker._records_wait(), "a control record is no record that waits"
+
+        async def nothing_waits() -> bool:
+            return not await worker._waiting(range(PARTITIONS), none_goes_on=True)
+
+        await until(nothing_waits, "a control record is no record that waits")
+
+
+@pytest.mark.real_kafka
+async def test_p5_an_input_whose_transaction_has_not_ended_is_not_overtaken(world: World) -> None:
+    async with world.opened(), world.worker() as worker:
+        await waiting(world, worker)
+        async with world.added_in_transaction(world.subject(0)):
+            await reached(world)
+
+            async def in_hand() -> bool:
+                return any(task.holds_until for task in worker.tasks.values())
+
+            await until(in_hand, "the task has the deadline in hand")
+            assert await said(world) == ["waiting"]
+
+        async def decided() -> bool:
+            return "reached" in await said(world)
+
+        await until(decided, "the deadline is decided")
+        assert await said(world) == ["waiting", "added", "reached"]
 
 
 @pytest.mark.real_kafka

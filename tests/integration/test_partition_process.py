@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -144,6 +144,50 @@ async def test_a_worker_whose_client_is_stuck_ends_itself(world: World) -> None:
         worker.log.pause([world.topics.left.name], 0)
         await world.add(world.subject(0))
         await ends_as_stuck(worker)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_p6_a_worker_that_is_stuck_with_one_partition_ends_though_the_others_go_on(
+    world: World,
+) -> None:
+    async with world.opened(), world.worker() as worker:
+        await world.add(*map(world.subject, range(PARTITIONS)))
+        await world.rest()
+        worker.log.pause([world.topics.left.name], 0)
+        await world.add(world.subject(0))
+
+        async def ends_under_load() -> bool:
+            await world.add(world.subject(1))
+            return worker.ended.is_set()
+
+        await until(ends_under_load, "it ends")
+        await ends_as_stuck(worker)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_p6_a_partition_that_kafka_does_not_answer_for_is_waited_for_while_others_go_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.opened(), world.worker() as worker:
+        await world.add(*map(world.subject, range(PARTITIONS)))
+        await world.rest()
+        asked, bounds = [], worker.log.bounds
+
+        async def without_leader(topics: Iterable[str], partition: int) -> Mapping[str, Bounds]:
+            asked.append(partition)
+            if partition == 0:
+                raise TransientError("its leader is away")
+            return await bounds(topics, partition)
+
+        monkeypatch.setattr(worker.log, "bounds", without_leader)
+        worker.log.pause([world.topics.left.name], 0)
+        await world.add(world.subject(0))
+        for _ in range(40):
+            await world.add(world.subject(1))
+            await asyncio.sleep(0.1)
+        assert asked.count(0) > 5
+        assert worker.fatal is None
+        monkeypatch.undo()
 
 
 @pytest.mark.usefixtures("impatient")

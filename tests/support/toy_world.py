@@ -148,23 +148,36 @@ class World:
             sent.append(await self._send(Add(amount=amount), f"id-{number}", subject, to))
         await asyncio.gather(*sent)
 
-    async def add_in_transaction(self, subject: str, ends_with: str = "commit") -> None:
-        """An addition by a transactional producer, whose control record then ends the topic."""
+    @asynccontextmanager
+    async def added_in_transaction(
+        self, subject: str, ends_with: str = "commit"
+    ) -> AsyncIterator[None]:
+        """An addition by a transactional producer, which ends its transaction after what is inside:
+        its control record then ends the topic.
+        """
         producer = AIOKafkaProducer(
             bootstrap_servers=self.bootstrap_servers, transactional_id=f"{self.name}-bank"
         )
         await producer.start()
-        await producer.begin_transaction()
-        value = encode(Add(amount=5), id_="in-bank", source="bank", subject=subject, time=NOON)
-        partition = partition_of(subject, PARTITIONS)
-        await producer.send_and_wait(
-            self.topics.right.name, value, key=subject.encode(), partition=partition
-        )
-        if ends_with == "commit":
-            await producer.commit_transaction()
-        else:
-            await producer.abort_transaction()
-        await producer.stop()
+        try:
+            await producer.begin_transaction()
+            value = encode(Add(amount=5), id_="in-bank", source="bank", subject=subject, time=NOON)
+            partition = partition_of(subject, PARTITIONS)
+            await producer.send_and_wait(
+                self.topics.right.name, value, key=subject.encode(), partition=partition
+            )
+            yield
+            if ends_with == "commit":
+                await producer.commit_transaction()
+            else:
+                await producer.abort_transaction()
+        finally:
+            await producer.stop()
+
+    async def add_in_transaction(self, subject: str, ends_with: str = "commit") -> None:
+        """An addition in a transaction of its own."""
+        async with self.added_in_transaction(subject, ends_with):
+            pass
 
     async def bomb(self, subject: str) -> None:
         """Something that no decision survives: a dead letter."""

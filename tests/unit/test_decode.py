@@ -156,6 +156,18 @@ def test_a_time_with_an_offset_is_the_same_instant_in_utc() -> None:
     assert found.time.tzinfo == UTC
 
 
+def test_p6_a_header_name_that_is_not_utf8_is_named_and_one_that_is_passes() -> None:
+    odd = good("e-1")._replace(headers=(("ok", b"1"), ("a\udcff" + "b" * 200, b"2")))
+
+    found = decode(odd)
+
+    shown = r"a\xff" + "b" * 98
+    assert found == NotAnEvent(
+        "not_utf8", f"the name of a header has to be UTF-8: {shown}", "headers"
+    )
+    assert isinstance(decode(good("e-1")._replace(headers=(("née", None),))), Event)
+
+
 # -- the poison list ----------------------------------------------------------------
 
 

@@ -22,6 +22,10 @@ from shared.documents import Document
 from shared.errors import RefusedStart, TransientError
 from shared.events.envelope import Event
 from shared.kafka_log import mark_headers
+from shared.log import COMMIT_HEADER as COMMIT
+from shared.log import PART_HEADER as PART
+from shared.log import PARTS_HEADER as PARTS
+from shared.log import POSITIONS_HEADER as POSITIONS
 from shared.log import Mark
 from shared.opening import Opened, Opening
 from shared.partition import Step, no_step
@@ -123,6 +127,46 @@ async def test_p6_whole_commits_are_folded_and_the_positions_are_the_last_ones()
     for subject in ("S-1", "S-2"):
         assert await toy_.document(subject) == toy_.story.document(subject)
     assert (await toy_.open(rebuild=False)).facts == 0
+
+
+GOOD = {COMMIT: b"7", POSITIONS: b"{}", PART: b"0", PARTS: b"1"}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {COMMIT: b"seven"},
+        {COMMIT: None},
+        {COMMIT: b"\xff"},
+        {COMMIT: b"9" * 5_000},
+        {PART: b"first"},
+        {PARTS: b""},
+        {POSITIONS: b"{"},
+        {POSITIONS: b"[" * 10_000},
+        {POSITIONS: b"[1]"},
+        {POSITIONS: b'{"toy-left":"1"}'},
+        {POSITIONS: b'{"toy-left":null}'},
+        *({header: ...} for header in (POSITIONS, PART, PARTS)),
+    ],
+    ids=lambda bad: f"{bad}"[:50],
+)
+@pytest.mark.parametrize("rebuild", [True, False])
+async def test_p6_a_journals_record_with_marks_that_no_task_writes_is_passed(
+    bad: dict[str, Any], *, rebuild: bool
+) -> None:
+    toy_ = Partition()
+    await toy_.open(rebuild=False)
+    marks = tuple((name, value) for name, value in {**GOOD, **bad}.items() if value is not ...)
+    toy_.topics.append("toy.events", 0, b"S-1", b"no fact of ours", marks)
+    if rebuild:
+        toy_.story.tell(record(Add(amount=1), "a", "S-1"))
+        toy_.commit(1, [1])
+        toy_.topics.append("toy.events", 0, b"S-1", b"no fact of ours", marks)
+
+    opened = await toy_.open(rebuild=rebuild)
+
+    assert (opened.number, opened.facts) == (int(rebuild), int(rebuild))
+    assert opened.positions[LEFT] == int(rebuild)
 
 
 async def test_p3_p6_of_a_commit_published_in_part_the_end_is_decided_again_to_the_same_ids() -> (

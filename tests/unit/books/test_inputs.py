@@ -121,6 +121,18 @@ def test_p6_a_dead_letter_that_is_not_what_came(
     assert f"its dead letter has another {name}" in told(world.books(), "P6")
 
 
+@pytest.mark.parametrize(("kept", "balances"), [(b"\x00not", True), (b"", True), (b"no!", False)])
+def test_p6_a_dead_letter_that_was_cut_is_the_first_part_of_what_came(
+    world: World, kept: bytes, balances: bool
+) -> None:
+    (letter, *_) = [r for r in world.records(DEAD_LETTERS) if r.key == b"rubbish"]
+    headers = (*letter.headers, ("deadletter-truncated", b"{}"))
+    log = world.log[letter.topic, letter.partition]
+    log[log.index(letter)] = replace(letter, value=kept, headers=headers)
+
+    assert ("its dead letter has another value" not in told(world.books(), "P6")) is balances
+
+
 @pytest.mark.parametrize(
     ("header", "value", "sentence"),
     [
