@@ -90,11 +90,13 @@ class Caller:
         calls: Mapping[type[Fact], Call],
         clock: Clock,
         step: Callable[[str], Awaitable[None]],
+        again_max_s: float = AGAIN_MAX_S,
     ) -> None:
         self._calls = calls
         self._models = {fact.TYPE: Event[fact] for fact in calls}  # type: ignore[valid-type]
         self._clock = clock
         self._step = step
+        self._again_max_s = again_max_s
         self._turns: list[_Turn] = []
         self._numbers = itertools.count()
         self._come = asyncio.Event()
@@ -109,7 +111,7 @@ class Caller:
         """Perform a call: at once the first time, later and later after that."""
         now_s = asyncio.get_running_loop().time()
         turn = _Turn(now_s + call.wait_s, next(self._numbers), call, asker)
-        call.wait_s = min(call.wait_s * 2 or AGAIN_MIN_S, AGAIN_MAX_S)
+        call.wait_s = min(call.wait_s * 2 or AGAIN_MIN_S, self._again_max_s)
         heapq.heappush(self._turns, turn)
         self._come.set()
 
