@@ -15,7 +15,6 @@ deadline.
 import asyncio
 import heapq
 import itertools
-import time
 from collections.abc import Awaitable, Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -75,7 +74,7 @@ class Clock(Protocol):
 
 
 class _Turn(NamedTuple):
-    """When a call is performed next, in seconds of time.monotonic."""
+    """When a call is performed next, in seconds of the running loop."""
 
     at_s: float
     nth: int
@@ -91,11 +90,13 @@ class Caller:
         calls: Mapping[type[Fact], Call],
         clock: Clock,
         step: Callable[[str], Awaitable[None]],
+        again_max_s: float = AGAIN_MAX_S,
     ) -> None:
         self._calls = calls
         self._models = {fact.TYPE: Event[fact] for fact in calls}  # type: ignore[valid-type]
         self._clock = clock
         self._step = step
+        self._again_max_s = again_max_s
         self._turns: list[_Turn] = []
         self._numbers = itertools.count()
         self._come = asyncio.Event()
@@ -108,8 +109,9 @@ class Caller:
 
     def pursue(self, call: PendingCall, asker: Asker) -> None:
         """Perform a call: at once the first time, later and later after that."""
-        turn = _Turn(time.monotonic() + call.wait_s, next(self._numbers), call, asker)
-        call.wait_s = min(call.wait_s * 2 or AGAIN_MIN_S, AGAIN_MAX_S)
+        now_s = asyncio.get_running_loop().time()
+        turn = _Turn(now_s + call.wait_s, next(self._numbers), call, asker)
+        call.wait_s = min(call.wait_s * 2 or AGAIN_MIN_S, self._again_max_s)
         heapq.heappush(self._turns, turn)
         self._come.set()
 
@@ -144,9 +146,10 @@ class Caller:
 
     async def _next(self) -> _Turn:
         """The next turn, when its time has come; one at a time waits for it."""
+        loop = asyncio.get_running_loop()
         async with self._choosing:
             while True:
-                wait_s = self._turns[0].at_s - time.monotonic() if self._turns else None
+                wait_s = self._turns[0].at_s - loop.time() if self._turns else None
                 if wait_s is not None and wait_s <= 0:
                     return heapq.heappop(self._turns)
                 self._come.clear()

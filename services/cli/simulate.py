@@ -39,6 +39,7 @@ class Tally:
     records: int = 0
     steps: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    calls: Counter[str] = field(default_factory=Counter)
     failures: list[Outcome] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
@@ -46,6 +47,7 @@ class Tally:
         self.records += outcome.records
         self.steps += outcome.steps
         self.faults.update(fault.kind for fault in outcome.faults)
+        self.calls.update(outcome.calls)
         if outcome.violations:
             self.failures.append(outcome)
 
@@ -155,6 +157,7 @@ def _as_dict(tally: Tally, took_s: float, story: Outcome | None) -> dict[str, An
         "records": tally.records,
         "steps": tally.steps,
         "faults": dict(sorted(tally.faults.items())),
+        "calls": dict(sorted(tally.calls.items())),
         "runs_per_s": round(tally.runs / took_s, 2),
         "records_per_s": round(tally.records / took_s),
         "failed": [
@@ -172,8 +175,9 @@ def _tell(tally: Tally, took_s: float, story: Outcome | None) -> None:
         typer.echo(f"\n{command_of(story)}\n")
     for failure in tally.failures[:MAX_FAILURES_SHOWN]:
         typer.echo(f"seed {failure.plan.seed}: {failure.violations[0]}")
-    faults = ", ".join(f"{kind} {n:,}" for kind, n in sorted(tally.faults.items()))
-    typer.echo(f"faults: {faults or 'none'}")
+    for what, counts in (("faults", tally.faults), ("calls", tally.calls)):
+        listed = ", ".join(f"{kind} {n:,}" for kind, n in sorted(counts.items()))
+        typer.echo(f"{what}: {listed or 'none'}")
     typer.echo(
         f"{tally.runs:,} runs, {tally.records:,} records, {tally.runs / took_s:.1f} runs and"
         f" {tally.records / took_s:,.0f} records a second; {len(tally.failures)} failed"

@@ -21,6 +21,7 @@ from shared.events.gateway import (
 from shared.events.payment import (
     ApprovalWithdrawn,
     MoneyReturned,
+    PaymentLapsed,
     PaymentStuck,
     PaymentTakenBack,
     StuckReason,
@@ -58,10 +59,14 @@ def lapse(case: Case[AuthorizationLapsed]) -> Facts:
     """R7: what lapsed is held no more; before its capture it is asked for again.
 
     Of a payment that was captured in part the rest can not be captured any more: a person has to
-    look.
+    look. R25: where the authorisation is not told yet, the lapse is remembered until it is.
     """
     facts: list[Fact] = []
-    for payment in _payments(case.known, case.said.payment_id):
+    payments = _payments(case.known, case.said.payment_id)
+    if not any(payment.authorized.arrived_minor for payment in payments):
+        known_of = case.said.payment_id in case.known.lapsed_early
+        return () if known_of else (PaymentLapsed(payment_id=case.said.payment_id),)
+    for payment in payments:
         missing_minor = payment.pending_minor("capture")
         facts += _returned(payment, "lapsed", payment.held_minor)
         if missing_minor and payment.captured.arrived_minor:

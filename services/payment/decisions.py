@@ -142,12 +142,12 @@ def _take(case: Case[PaymentAuthorized | PaymentCaptured]) -> Facts:
     """R5, R7: awaited money answers the verification; of all other, what is not owed goes back."""
     if isinstance(case.known.standing, Awaiting):
         return _verify(case, case.known.standing.total)
-    return settle(case.known, case.said, case.answer_due)
+    return settle(case.known, case.said, case.time, case.answer_due)
 
 
 def _verify(case: Case[PaymentAuthorized | PaymentCaptured], total: Money) -> Facts:
     """R5: approved where amount and currency are the order's total, else refused; both for good.
-    R7: what was taken back before it is told is as if it were taken back now.
+    R7: what was taken back, or lapsed, before it is told is as if it were now.
     """
     said = case.said
     if said.amount == total:
@@ -157,7 +157,7 @@ def _verify(case: Case[PaymentAuthorized | PaymentCaptured], total: Money) -> Fa
         return [*facts, *ask_again(after(case.known, facts), case.time, case.answer_due)]
     detail = f"{_shown(said.amount)} instead of {_shown(total)}"
     refused = _refused(case.known.payer, "payment_mismatch", said.payment_id, detail)
-    return [refused, *settle(case.known.after(refused), said, case.answer_due)]
+    return [refused, *settle(case.known.after(refused), said, case.time, case.answer_due)]
 
 
 def _decline(case: Case[PaymentDeclined | FraudSuspected]) -> Facts:

@@ -18,6 +18,8 @@ said of it before:
                                                       whether a void was asked for or not
     taken back before it is told that it came         what comes is back already; where it is
                                                       approved, it is withdrawn at once
+    lapsed before its authorisation is told           what comes is held no more; where it is
+                                                      approved, it is asked for again at once
     voided, refunded, lapsed or reversed              recorded; what returned unasked is not asked
                                                       back. A void does not count against a capture:
                                                       a provider refuses the refund of what it
@@ -101,7 +103,10 @@ def owed_minor(known: Verification) -> int:
 
 
 def settle(
-    known: Verification, said: PaymentAuthorized | PaymentCaptured, due: datetime
+    known: Verification,
+    said: PaymentAuthorized | PaymentCaptured,
+    time: datetime,
+    due: datetime,
 ) -> list[Fact]:
     """R7: money that comes once the payment is decided is never kept unless it is owed; what was
     asked for again renews the approval.
@@ -117,6 +122,7 @@ def settle(
     if isinstance(known.standing, Lapsed) and known.standing.asked == amount:
         facts.append(PaymentRenewed(payment_id=said.payment_id))
     facts += follow_up(known, facts, said)
+    facts += ask_again(after(known, facts), time, due)
     settled = after(known, facts)
     facts += give_back(settled, settled.payment(said.payment_id, currency), due)
     return [*facts, *capture(after(known, facts), due)]
@@ -125,7 +131,9 @@ def settle(
 def follow_up(
     known: Verification, facts: Sequence[Fact], said: PaymentAuthorized | PaymentCaptured
 ) -> list[Fact]:
-    """R7: of money that comes, what had been taken back before; see `facts` for what came."""
+    """R7: of money that comes, what had been taken back or had lapsed before; see `facts` for what
+    came.
+    """
     payment_id, currency = said.payment_id, said.amount.currency
     came = after(known, facts)
     there_minor = came.payment(payment_id, currency).there_minor
@@ -133,6 +141,10 @@ def follow_up(
     if payment_id in known.taken_back and there_minor:
         amount = Money(amount_minor=there_minor, currency=currency)
         returned.append(MoneyReturned(payment_id=payment_id, amount=amount, how="reversed"))
+    held_minor = after(came, returned).payment(payment_id, currency).held_minor
+    if isinstance(said, PaymentAuthorized) and payment_id in known.lapsed_early and held_minor:
+        amount = Money(amount_minor=held_minor, currency=currency)
+        returned.append(MoneyReturned(payment_id=payment_id, amount=amount, how="lapsed"))
     before = known.payment(payment_id, currency)
     return [*returned, *withdraw(known, after(came, returned), before)]
 

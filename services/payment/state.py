@@ -25,6 +25,7 @@ from shared.events.payment import (
     PayerUnblocked,
     PaymentApproved,
     PaymentArchived,
+    PaymentLapsed,
     PaymentRefusal,
     PaymentRefused,
     PaymentRenewed,
@@ -160,7 +161,8 @@ class Verification(State):
     `payments` are in the order of their ids, so that it does not show which of them came first.
     `let_go` is why the last units were that are not owed any more; `shipped` says that what is
     authorised is to be captured; `archived`, that only latecomers ask for it once its money is at
-    rest; `taken_back` are payments of which all was taken back before any money was told of;
+    rest; `taken_back` are payments of which all was taken back before any money was told of,
+    `lapsed_early` those that lapsed before their authorisation was told;
     `blocked` is of a buyer or a card, which has nothing else.
     """
 
@@ -174,6 +176,7 @@ class Verification(State):
     shipped: bool = False
     archived: bool = False
     taken_back: tuple[Identifier, ...] = ()
+    lapsed_early: tuple[Identifier, ...] = ()
     blocked: bool = False
 
     @property
@@ -231,10 +234,8 @@ class Verification(State):
 
     def _of_money(self, fact: Fact) -> dict[str, Any]:
         match fact:
-            case PaymentApproved():
-                return self._count(fact, _arrival("captured" if fact.captured else "authorized"))
-            case MoneyArrived():
-                return self._count(fact, _arrival(fact.how))
+            case PaymentApproved() | MoneyArrived():
+                return self._arrived(fact)
             case MoneyReturned():
                 way = fact.how
                 return self._count(fact, lambda p, minor: p.come_back(way, minor))
@@ -245,8 +246,9 @@ class Verification(State):
             case RefundRequested():
                 return self._count(fact, _request("refund", fact.answer_due))
             case PaymentTakenBack():
-                _check_room(self.taken_back)
-                return {"taken_back": (*self.taken_back, fact.payment_id)}
+                return {"taken_back": _with(self.taken_back, fact.payment_id)}
+            case PaymentLapsed():
+                return {"lapsed_early": _with(self.lapsed_early, fact.payment_id)}
             case PaymentStuck(reason="authorization_unanswered"):
                 return {"standing": self._stands(fact)}
             case PaymentStuck():
@@ -296,6 +298,18 @@ class Verification(State):
         )
         return {"lines": tuple(lines), "let_go": LetGo(cause=fact.cause, return_id=fact.return_id)}
 
+    def _arrived(self, fact: PaymentApproved | MoneyArrived) -> dict[str, Any]:
+        """What lapsed early is the first authorisation that is told, and no other."""
+        kind: Kind = "captured"
+        if isinstance(fact, MoneyArrived):
+            kind = fact.how
+        elif not fact.captured:
+            kind = "authorized"
+        changes = self._count(fact, _arrival(kind))
+        if kind == "authorized" and fact.payment_id in self.lapsed_early:
+            changes["lapsed_early"] = tuple(p for p in self.lapsed_early if p != fact.payment_id)
+        return changes
+
     def _count(self, fact: MoneyFact, change: "Change") -> dict[str, Any]:
         before = self.payment(fact.payment_id, fact.amount.currency)
         others = [payment for payment in self.payments if payment is not before]
@@ -319,6 +333,11 @@ def _check_room(payments: Sequence[object]) -> None:
     if len(payments) == MAX_PAYMENTS:
         detail = f"an order has at most {MAX_PAYMENTS} payments: settle this one by hand"
         raise PermanentError("too_many_payments", detail)
+
+
+def _with(payment_ids: Sequence[str], payment_id: str) -> Sequence[str]:
+    _check_room(payment_ids)
+    return (*payment_ids, payment_id)
 
 
 _FORGOTTEN = {

@@ -22,8 +22,14 @@ FAULTS: Mapping[str, float] = {
     "redis away": 0.004,
     "kafka away": 0.004,
     "redis rollback": 0.01,
+    "provider away": 0.01,
+    "answer late": 0.3,
 }
 """The kinds of faults, and how often each strikes at most where it could."""
+
+OUTSIDE = ("provider away", "answer late")
+"""Kinds that only runs with calls to the outside have. How often they come is drawn apart, so that
+the runs without are what they were before there were any."""
 
 OFF, SELDOM = 0.4, 0.2
 """In four runs of ten a kind of fault does not come at all: a fault that always comes hides what
@@ -61,11 +67,11 @@ class Fate:
         self.now_ms: Callable[[], int] = lambda: 0
         self._allowed = allowed
         self._drawn = 0
-        self._chances = {kind: chance * self._weight() for kind, chance in FAULTS.items()}
-
-    def _weight(self) -> float:
-        weight = self.random.random()
-        return 0.0 if weight < OFF else weight if weight > 2 * SELDOM else SELDOM
+        outside = Random(f"orderflow {seed} outside")
+        self._chances = {
+            kind: chance * _weight(outside if kind in OUTSIDE else self.random)
+            for kind, chance in FAULTS.items()
+        }
 
     def strikes(self, kind: str, where: str, times: float = 1.0) -> bool:
         """Whether a fault comes here and now, so many times as likely as elsewhere.
@@ -88,3 +94,8 @@ class Fate:
     def seconds(self, *scales: int) -> float:
         """A time in seconds: whole milliseconds, up to one of these scales."""
         return self.random.randint(0, self.pick(*scales)) / 1000
+
+
+def _weight(random: Random) -> float:
+    weight = random.random()
+    return 0.0 if weight < OFF else weight if weight > 2 * SELDOM else SELDOM

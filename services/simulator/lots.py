@@ -75,9 +75,14 @@ deadline of some kind."""
 
 
 class Lot:
-    """One order, and the habits of all who act on it."""
+    """One order, and the habits of all who act on it; `more` are habits beside those drawn.
 
-    def __init__(self, nth: int, random: Random) -> None:
+    Where the provider is `called`, it is no gateway that hears requests and answers them.
+    """
+
+    def __init__(
+        self, nth: int, random: Random, more: "Habit | None" = None, *, called: bool = False
+    ) -> None:
         self.order_id = f"250-{nth:07}-0000001"
         self.seller_id = random.choice(("S1", "S2"))
         self.buyer_id = f"B{nth % 3}"
@@ -91,9 +96,15 @@ class Lot:
         self.placed = random.random() > NEVER_PLACED
         self.packages = 0
         self.moves: dict[str, list[Make]] = {}
-        for lots in (BUYERS, GATEWAYS, SELLERS, CARRIERS):
-            for when, makes in random.choice(lots).items():
+        buyer, gateway, seller, carrier = (
+            random.choice(lots) for lots in (BUYERS, GATEWAYS, SELLERS, CARRIERS)
+        )
+        for habit in (buyer, {} if called else gateway, seller, carrier, more or {}):
+            for when, makes in habit.items():
                 self.moves.setdefault(when, []).extend(makes)
+        self.heard: dict[str, Mapping[str, Any]] = {}
+        """What the last fact of each type said."""
+        self._done = {} if called else DONE
         self.moved: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
         """Of each payment and way, the money that was moved for each request, by its id."""
         self._aimed: set[tuple[str, str]] = set()
@@ -109,9 +120,10 @@ class Lot:
     def answers(self, event: Mapping[str, Any], at: datetime) -> Iterable[Move]:
         """What a fact about the order leads to."""
         type_, data = event["type"], event["data"]
+        self.heard[type_] = data
         for make in self.moves.get(type_, ()):
             yield Move(self._some_time_after(at), make, self._late_ms())
-        if done := DONE.get(type_):
+        if done := self._done.get(type_):
             yield Move(self._some_time_after(at), _moves_money(done, event))
         for deadline in data.get("deadlines", ()):
             aim = (deadline["kind"], deadline["due"])

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 from pydantic_core import from_json
 
+from services.simulator.conducts import CONDUCTS
 from services.simulator.lots import Lot, Move
 from services.simulator.system import System
 from services.simulator.topics import MemoryRecord
+from services.simulator.troubles import BLOCKS, TROUBLES
 from shared.clock import from_ms, to_ms
 from shared.decode import partition_of
 from shared.events.envelope import Fact, encode
@@ -43,8 +45,9 @@ class Market:
 
     def __init__(self, system: System, seed: int, orders: Collection[int]) -> None:
         self.acknowledged: list[Acknowledged] = []
-        self.lots = {n: Lot(n, Random(f"orderflow {seed} order {n}")) for n in orders}
+        self.lots = {n: self._lot(system, seed, n) for n in orders}
         self._system = system
+        self._blocks = Random(f"orderflow {seed} blocks")
         self._random = Random(f"orderflow {seed} market")
         self._by_id = {lot.order_id: lot for lot in self.lots.values()}
         self._plenty = self._random.random() < 0.5
@@ -55,6 +58,8 @@ class Market:
     def open(self) -> None:
         """Fill the shelves, and let everybody begin."""
         self._system.topics.heard.append(self._hear)
+        if self._system.provider is not None:
+            self._system.provider.tell = lambda order_id, fact: self._say(fact, order_id)
         for seller in SELLERS:
             for sku in SKUS:
                 self._supply(seller, sku)
@@ -62,6 +67,23 @@ class Market:
             begins_ms = self._random.randint(0, self._random.choice(BEGINS_MS))
             for move in lot.begins(from_ms(self._system.now_ms() + begins_ms)):
                 self._plan(lot, move)
+
+        self._block()
+
+    def _lot(self, system: System, seed: int, nth: int) -> Lot:
+        """An order's lot. Trouble is drawn apart: all others' lots stay what they were."""
+        random, apart = (Random(f"orderflow {seed} {what} {nth}") for what in ("order", "trouble"))
+        if system.provider is None:
+            return Lot(nth, random, apart.choice(TROUBLES))
+        lot = Lot(nth, random, called=True)
+        system.provider.conducts[lot.order_id] = apart.choice(CONDUCTS)
+        return lot
+
+    def _block(self) -> None:
+        """In some runs a buyer or a card is blocked for a time, or for good."""
+        for at_ms, fact in self._blocks.choice(BLOCKS):
+            later_s = self._blocks.randint(*at_ms) / 1000
+            self._system.later(later_s, self._say, fact, fact.about().subject)
 
     def _supply(self, seller: str, sku: str) -> None:
         """A count first; then units come and go, or are counted anew."""

@@ -2,12 +2,15 @@
 
 import asyncio
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import itemgetter
 from random import Random
 
+from structlog.testing import capture_logs
+
+from services.simulator import accounts
 from services.simulator.fate import ANY_FAULT, Allowed, Fate, Fault
 from services.simulator.market import Market
 from services.simulator.overtaken import overtaken
@@ -27,6 +30,13 @@ SAFETY_S = (600, 2 * DAY_S, 36 * DAY_S, 36 * DAY_S)
 """How long faults come: into the hold, past the first late notices, past day 30."""
 LIFE_S = 48 * DAY_S
 """No order waits longer than its 30 days, and nobody acts later than 11 days after that."""
+CALLS = 0.4
+"""Of all runs, those in which payment calls a provider; in the others a gateway hears its facts."""
+ANSWERS_S = 45 * DAY_S
+"""How much longer a run with calls lives: what is never answered is given up a month after its
+day."""
+CALL_FAILED = frozenset({"performing a call failed", "the answer to a call can not be decided"})
+"""What callers and tasks log of a bug: no promise shows it, the call is only performed again."""
 REST_CHECK_S = 120
 """Between two looks whether all is at rest: longer than a task waits to be opened again."""
 REST_CHECKS = 60
@@ -52,7 +62,8 @@ class Outcome:
     """What a run came to: `violations` are sentences, none where all is well; among them are those
     with which tasks `refused` to go on.
 
-    `trace` is a digest of every record with its time and place, and of every fault.
+    `trace` is a digest of every record with its time and place, of every fault, and of all that the
+    provider did; `calls` say how much it was asked, nothing where it was not called.
     """
 
     plan: Plan
@@ -63,6 +74,7 @@ class Outcome:
     trace: str
     violations: list[str]
     refused: list[str]
+    calls: Mapping[str, int]
     story: list[str] = field(repr=False)
 
 
@@ -70,12 +82,16 @@ def run(plan: Plan) -> Outcome:
     """Run a plan to its end."""
     begin = Random(f"orderflow {plan.seed} begin")
     begin_ms = to_ms(FIRST_DAY) + begin.randrange(DAYS * DAY_S) * 1000
-    system = System(Fate(plan.seed, plan.allowed), begin_ms, PARTITIONS)
+    outside = Random(f"orderflow {plan.seed} called")
+    called = outside.random() < CALLS
+    fate = Fate(plan.seed, plan.allowed)
+    system = System(fate, begin_ms, PARTITIONS, outside if called else None)
     drawn = range(begin.randint(1, MOST_ORDERS))
     orders = [n for n in drawn if plan.orders is None or n in plan.orders]
     market = Market(system, plan.seed, orders)
-    with asyncio.Runner(loop_factory=lambda: system.loop) as runner:
+    with capture_logs() as logged, asyncio.Runner(loop_factory=lambda: system.loop) as runner:
         books = runner.run(_live(system, market, begin.choice(SAFETY_S)))
+    system.failed += [str(entry) for entry in logged if entry["event"] in CALL_FAILED]
     return Outcome(
         plan=plan,
         orders=orders,
@@ -85,6 +101,7 @@ def run(plan: Plan) -> Outcome:
         trace=_trace(system),
         violations=_violations(system, books),
         refused=system.refused,
+        calls=system.provider.counts if system.provider else {},
         story=_story(system),
     )
 
@@ -96,6 +113,8 @@ async def _live(system: System, market: Market, safety_s: int) -> Books:
     await asyncio.sleep(safety_s)
     system.make_peace()
     await asyncio.sleep(LIFE_S - safety_s)
+    if system.provider is not None:
+        await asyncio.sleep(ANSWERS_S)
     for _ in range(REST_CHECKS):
         if await system.rest.at_rest():
             break
@@ -107,6 +126,8 @@ def _violations(system: System, books: Books) -> list[str]:
     if system.refused:
         return [*system.failed, *system.refused]  # it does not go on, so nothing is at rest
     found = [*system.failed, *map(str, books.violations)]
+    if system.provider is not None:
+        found += accounts.violations(system.provider, system.topics.appended)
     found += overtaken([group.service for group in system.groups], system.topics.appended)
     for record in system.topics.appended:
         headers = dict(record.headers)
@@ -120,6 +141,8 @@ def _story(system: System) -> list[str]:
     """What happened, in order: records as they came, faults, and what became of tasks."""
     told = [*system.notes]
     told += [(f.at_ms, f"fault {f.number}: {f.kind}, {f.where}") for f in system.fate.faults]
+    for move in system.provider.moves if system.provider else ():
+        told.append((move.at_ms, f"provider: {move.how} {move.amount_minor} of {move.payment_id}"))
     told += [(record.timestamp, _shown(record)) for record in system.topics.appended]
     told.sort(key=itemgetter(0))
     return [f"{from_ms(at_ms):%d %b %H:%M:%S.%f}"[:-3] + f"  {what}" for at_ms, what in told]
@@ -137,4 +160,6 @@ def _trace(system: System) -> str:
         digest.update(repr(record).encode())
     for fault in system.fate.faults:
         digest.update(repr(fault).encode())
+    for move in system.provider.moves if system.provider else ():
+        digest.update(repr(move).encode())
     return digest.hexdigest()

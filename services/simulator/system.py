@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from random import Random
 from typing import Any, cast
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -14,17 +17,20 @@ from services.fulfillment.app import build as build_fulfillment
 from services.inventory.app import build as build_inventory
 from services.inventory.store import all_holdings, all_levels
 from services.payment.app import build as build_payment
+from services.simulator.accounts import counted
 from services.simulator.fate import Fate
 from services.simulator.loop import VirtualLoop
 from services.simulator.memory_redis import Kept, MemoryRedis, connect_to
 from services.simulator.network import Beside, Server
+from services.simulator.provider import MemoryProvider
 from services.simulator.scripts import TWINS
 from services.simulator.topics import Consumer, MemoryLog, MemoryReader, Topics
 from shared.batch import Desk
 from shared.books.inputs import Acknowledged
 from shared.books.reading import audit
 from shared.books.result import Books
-from shared.clock import BusinessClock
+from shared.calls import Caller
+from shared.clock import BusinessClock, from_ms
 from shared.decode import Decoder
 from shared.errors import RefusedStart, TransientError
 from shared.log_reader import LogReader
@@ -52,6 +58,8 @@ SLOW_TOPICS, TIMES_SLOW = 0.2, 12.0
 REOPEN_S = 1.0
 AGAIN_S = 0.5
 """After a failed look into the ledger."""
+ASK_AGAIN_MAX_S = 10_800.0
+"""Between two tries of a call at most: every 5 minutes for 30 days would be all that a run does."""
 LOOK_MS = 1_000
 """How long it may take a worker to look at its tasks' tokens again."""
 
@@ -70,6 +78,7 @@ class Process:
         self._armed = asyncio.Event()
         self._went_back = asyncio.Event()
         self._alive = False
+        self._caller: Caller | None = None
 
     def start(self) -> None:
         """Begin to live, and open what the group says that it holds."""
@@ -78,6 +87,10 @@ class Process:
         self._redis = connect_to(self._group.redis, self._group.server)
         self._clock = BusinessClock(connect_to(system.clock_redis, system.clock_server))
         self._beside = [system.begin(self._look(), self.name)]
+        self._caller = None
+        if calls := self._group.service.calls:
+            self._caller = Caller(calls, system, self._step, ASK_AGAIN_MAX_S)
+            self._beside.append(system.begin(self._caller.run(), f"{self.name} calls"))
         if self._group.service.name == "deadlines":
             self._beside.append(system.begin(self._sweep(), self.name))
         self.hold(self._group.assigned_to(self))
@@ -153,6 +166,7 @@ class Process:
             self.log,
             self._clock,
             self._step,
+            self._caller,
         )
 
     def _forget(self, partition: int) -> None:
@@ -312,11 +326,15 @@ class Group:
 class System:
     """Kafka, a Redis for each service, and all their processes, on a loop in virtual time.
 
-    `refused` is why tasks do not go on, `failed` what went wrong in a way that nothing may.
+    `refused` is why tasks do not go on, `failed` what went wrong in a way that nothing may. With
+    `outside` payment calls a provider, which draws from that what it does by itself.
     """
 
-    def __init__(self, fate: Fate, begin_ms: int, partitions: int) -> None:
+    def __init__(
+        self, fate: Fate, begin_ms: int, partitions: int, outside: Random | None = None
+    ) -> None:
         self.loop = VirtualLoop()
+        self.loop.set_exception_handler(self._raised)
         self.fate = fate
         self.policies = Policies()
         self.begin_ms = begin_ms
@@ -325,7 +343,8 @@ class System:
         self.kafka = Server("Kafka", fate, TransientError)
         self.clock_redis = MemoryRedis(self.now_ms, TWINS)
         self.clock_server = Server("Redis of the clock", fate, RedisConnectionError)
-        self.groups = [Group(self, build()) for build in BUILDS]
+        self.provider = MemoryProvider(fate, self.now_ms, outside) if outside else None
+        self.groups = [Group(self, self._calling(build())) for build in BUILDS]
         self.steps = 0
         self.refused: list[str] = []
         self.failed: list[str] = []
@@ -339,6 +358,10 @@ class System:
     def now_ms(self) -> int:
         """The time, wall and business alike, in ms since 1970."""
         return self.begin_ms + self.loop.now_ms()
+
+    def now(self) -> datetime:
+        """The same as an instant: callers have no way to a clock that could be late."""
+        return from_ms(self.now_ms())
 
     def start(self) -> None:
         """Start all processes; call it on the running loop."""
@@ -374,15 +397,28 @@ class System:
             levels=all_levels(inventory),
             holdings=all_holdings(inventory),
             acknowledged=acknowledged,
+            moves=counted(self.provider) if self.provider else None,
         )
 
     def make_peace(self) -> None:
         """From now on no fault comes, and what faults have left behind ends."""
         self.fate.safe = True
-        for server in (self.kafka, self.clock_server, *(group.server for group in self.groups)):
+        servers = [self.kafka, self.clock_server, *(group.server for group in self.groups)]
+        if self.provider is not None:
+            servers.append(self.provider.lines)
+        for server in servers:
             server.come_back()
         for group in self.groups:
             group.tell_all()
+
+    def _calling(self, service: Service[Any]) -> Service[Any]:
+        if self.provider is None or service.name != "payment":
+            return service
+        return replace(service, calls=self.provider.calls())
+
+    def _raised(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Nothing that is done at its time may raise: whoever waits for it would wait for ever."""
+        self.failed.append(f"{context['message']}: {context.get('exception')!r}")
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

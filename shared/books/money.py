@@ -262,7 +262,8 @@ def answered_money(story: Story) -> Counter[tuple[Purse, str]]:
     only what was counted of them. What an event told before is counted by that.
     """
     answers = {answer_id(entry.id, final=True) for entry in story.of(PAYMENT_EVENTS)}
-    return Counter(account_of([e for e in story.of(PAYMENT_EVENTS) if e.cause in answers]).moved)
+    told = story.of(PAYMENT_EVENTS, PaymentApproved.TYPE, MoneyArrived.TYPE, MoneyReturned.TYPE)
+    return Counter(account_of([e for e in told if e.cause in answers]).moved)
 
 
 def _check_not_taken_back(story: Story, account: Account, page: Draft) -> None:

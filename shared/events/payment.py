@@ -291,6 +291,16 @@ class PaymentTakenBack(ServiceFact):
     payment_id: Identifier
 
 
+class PaymentLapsed(ServiceFact):
+    """The gateway says that a payment lapsed of which no authorisation was told before: what comes
+    as its first is held no more already (R7).
+    """
+
+    TYPE: ClassVar[str] = "payment.lapsed.v1"
+
+    payment_id: Identifier
+
+
 PAYMENT_EVENTS = Topic(
     name="payment.events",
     facts=(
@@ -310,6 +320,7 @@ PAYMENT_EVENTS = Topic(
         UnitsNotOwed,
         MoneyReturned,
         PaymentTakenBack,
+        PaymentLapsed,
         PaymentStuck,
         PaymentArchived,
         PayerBlocked,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.payment import decisions, provider
 from services.simulator import scripts, system
 from services.simulator.memory_redis import MemoryRedis
 from services.simulator.run import Outcome, Plan, run
@@ -14,6 +15,7 @@ from services.simulator.topics import MemoryLog
 from shared import batch
 from shared.decode import Record
 from shared.events.deadlines import DeadlineReached
+from shared.events.gateway import AuthorizationLapsed
 from shared.partition import PartitionTask
 from shared.partition_store import Claimed, PartitionStore
 
@@ -127,6 +129,44 @@ def keep_letters_after_the_commit(patch: Patch) -> None:
     patch.setattr(PartitionTask, "_commit", first)
 
 
+def forget_calls(patch: Patch) -> None:
+    """What was asked of the outside and has no answer is not asked on after the claim."""
+    claim = PartitionStore.claim
+
+    async def forgetful(self: PartitionStore, token: str) -> Claimed:
+        return replace(await claim(self, token), calls=())
+
+    patch.setattr(PartitionStore, "claim", forgetful)
+
+
+def ask_with_a_new_key(patch: Patch) -> None:
+    """Each try of a call is a request of its own."""
+    numbers, movement = count(), provider._movement
+
+    def another(event: Any) -> provider.Asked:
+        return movement(event)._replace(key=f"{event.id} {next(numbers)}")
+
+    patch.setattr(provider, "_movement", another)
+
+
+def take_answers_again(patch: Patch) -> None:
+    """The answer to a call is decided however often it comes."""
+    _believe(patch, lambda item: bool(item.call))
+
+
+def forget_early_lapses(patch: Patch) -> None:
+    """The lapse of an authorisation that is not told yet is no news."""
+    row = decisions.TABLE[AuthorizationLapsed]
+    assert row.rule is not None
+    rule = row.rule
+
+    def forgetful(case: Any) -> Any:
+        known = case.known.payments
+        return rule(case) if any(p.authorized.arrived_minor for p in known) else ()
+
+    patch.setitem(decisions.TABLE, AuthorizationLapsed, row._replace(rule=forgetful))
+
+
 GUARDS: Mapping[str, Callable[[Patch], None]] = {
     "fence token": commit_with_any_token,
     "look at the token while idle": look_at_no_token,
@@ -140,6 +180,10 @@ GUARDS: Mapping[str, Callable[[Patch], None]] = {
     "deadlines last": hold_no_deadlines,
     "derived id": make_up_ids,
     "dead letter before commit": keep_letters_after_the_commit,
+    "pending calls at the claim": forget_calls,
+    "one key of all tries": ask_with_a_new_key,
+    "an answer once": take_answers_again,
+    "early lapse remembered": forget_early_lapses,
 }
 """Each guard, and what it is to be without it."""
 

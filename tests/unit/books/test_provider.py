@@ -3,7 +3,12 @@
 import pytest
 
 from services.cli.provider_server import Move
-from shared.events.gateway import PaymentAuthorized, PaymentVoided
+from shared.events.gateway import (
+    PAYMENTS,
+    AuthorizationLapsed,
+    PaymentAuthorized,
+    PaymentVoided,
+)
 from shared.events.payment import PAYMENT_EVENTS
 from tests.support.orders import eur
 from tests.support.tales import cancel, find, holds, open_shop, place, told
@@ -71,3 +76,21 @@ def test_r7_an_answer_that_was_counted_as_something_else(world: World) -> None:
     assert "the provider has 13368 voided, 13367 counted" in told(
         world.books(moves=[AUTHORIZED, VOIDED]), "R7"
     )
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["lapsed", "lapsed before it was told"])
+def test_r7_an_authorisation_that_lapsed_and_was_renewed_by_calls_balances(early: bool) -> None:
+    world = open_shop()
+    place(world, "asked")
+    started = find(world, PAYMENT_EVENTS, "payment.verification_started", "asked")
+    lapsed, held = AuthorizationLapsed(payment_id="one"), eur(PAID)
+    if early:
+        world.say(PAYMENTS, lapsed, "asked")
+    world.answer(started, PaymentAuthorized(payment_id="one", amount=held))
+    if not early:
+        world.say(PAYMENTS, lapsed, "asked")
+    again = find(world, PAYMENT_EVENTS, "payment.authorization_requested", "asked")
+    world.answer(again, PaymentAuthorized(payment_id="two", amount=held))
+    renewed = Move("key-3", "asked", "two", "authorized", PAID, "EUR")
+
+    assert world.books(moves=[AUTHORIZED, renewed]).violations == ()

@@ -8,9 +8,10 @@ from collections import Counter
 import pytest
 
 from services.simulator.fate import ANY_FAULT, Allowed
+from services.simulator.provider import MemoryProvider
 from services.simulator.run import Outcome, Plan, run
 from services.simulator.shrink import shrink
-from tests.support.guards import first_failure, republish_nothing
+from tests.support.guards import first_failure, forget_calls, republish_nothing
 
 SEEDS = 12
 """A look; `make simulate` runs a thousand."""
@@ -21,7 +22,19 @@ MENDED = {
     ),
 }
 """Runs that once broke a promise, down to what it took."""
-TRACES = "from services.simulator.run import Plan, run; print([run(Plan(n)).trace for n in (3, 5)])"
+ASKED = ("authorize", "capture", "void", "refund", "unknown", "given up")
+TROUBLES = (
+    "payment.authorization_lapsed",
+    "payment.charged_back",
+    "payment.lapsed",
+    "payment.authorization_requested",
+    "buyer.blocked",
+    "card.blocked",
+    "card.unblocked",
+)
+REPEATED = (3, 11)
+"""One run with a gateway, and one with calls."""
+TRACES = f"from services.simulator.run import *; print([run(Plan(n)).trace for n in {REPEATED}])"
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +57,44 @@ def test_every_kind_of_fault_strikes(outcomes: list[Outcome]) -> None:
     assert struck.keys() == set(ANY_FAULT.kinds)
 
 
+def test_r5_r23_in_some_runs_a_provider_is_called_cannot_tell_and_is_given_up(
+    outcomes: list[Outcome],
+) -> None:
+    calls = sum((Counter(outcome.calls) for outcome in outcomes), Counter[str]())
+
+    assert min(calls[what] for what in ASKED) > 0, calls
+    assert any(not outcome.calls for outcome in outcomes)
+
+
+def test_r5_r7_in_some_runs_payments_lapse_or_are_charged_back_and_payers_are_blocked(
+    outcomes: list[Outcome],
+) -> None:
+    told = "\n".join(line for outcome in outcomes for line in outcome.story)
+
+    assert [type_ for type_ in TROUBLES if type_ not in told] == []
+
+
+def test_r7_a_pending_call_that_is_forgotten_at_the_claim_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    forget_calls(monkeypatch)
+
+    failed = first_failure(range(SEEDS))
+
+    assert failed is not None
+    assert any("calls to answer" in violation for violation in failed.violations)
+
+
+def test_r7_a_bug_in_performing_a_call_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("amount")
+
+    monkeypatch.setattr(MemoryProvider, "_perform", broken)
+    called = next(outcome for outcome in map(run, map(Plan, range(SEEDS))) if outcome.violations)
+
+    assert any("KeyError" in violation for violation in called.violations)
+
+
 def test_one_seed_is_one_run_in_any_process() -> None:
     traces = [
         subprocess.run(
@@ -56,7 +107,7 @@ def test_one_seed_is_one_run_in_any_process() -> None:
         for seed in ("1", "4711")
     ]
 
-    assert traces[0] == traces[1] == f"{[run(Plan(n)).trace for n in (3, 5)]}\n"
+    assert traces[0] == traces[1] == f"{[run(Plan(n)).trace for n in REPEATED]}\n"
 
 
 def test_another_seed_is_another_run(outcomes: list[Outcome]) -> None:
