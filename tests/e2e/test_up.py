@@ -49,7 +49,8 @@ def health(url: str) -> object:
 
 
 def test_up_says_what_it_chose_and_where_everything_is(running: Up) -> None:
-    kafka, redis, topics, *_ = running.said.splitlines()
+    said = [line for line in running.said.splitlines() if not line.startswith("Fetching ")]
+    kafka, redis, topics, *_ = said
 
     assert re.match(r"(Apache Kafka|embedded Kafka).* on 127\.0\.0\.1:\d+, ", kafka)
     assert re.match(r"Redis \S+ on 127\.0\.0\.1:\d+, ", redis)

@@ -20,7 +20,7 @@ from shared.events.gateway import (
 )
 from shared.events.inventory import INVENTORY_EVENTS, StockLevelChanged
 from shared.events.notices import NOTICES, NoticeRequested
-from shared.events.parking import PARKING, TASK
+from shared.events.parking import TASK, EventParked, EventUnparked
 from shared.events.payment import (
     PAYMENT_EVENTS,
     RefundRequested,
@@ -45,6 +45,7 @@ from shared.events.storefront import (
     ReorderRequested,
     ReturnRequested,
 )
+from shared.events.topics import PUBLISHED
 from tests.support.town import Shelf, Town
 
 MINUTE = timedelta(minutes=1)
@@ -61,6 +62,7 @@ RELEASED = ["held", "condition_met stock", "condition_met payment", "unshipped h
 
 PRICE_MINOR = 3_990
 ITEM = "item-kettle"
+_OURS = {topic.name for topic in PUBLISHED}
 BY_THE_WAY = (*TASK, VerificationStarted)
 """Facts that a story does not wait for: one topic may be ahead of another (R25, R7)."""
 
@@ -255,9 +257,19 @@ class Story:
 
     @property
     def parking(self) -> list[Fact]:
-        """What was parked and taken out again, by whomever."""
-        said = self._town.papers.said[self.order_id]
-        return [each.fact for each in said if isinstance(each.fact, PARKING)]
+        """What the outside said that was parked and taken out again, by whomever.
+
+        Facts of ours are parked as well, where their reader has them before the order: by chance.
+        """
+        said = [each.fact for each in self._town.papers.said[self.order_id]]
+        parked = [fact.record for fact in said if isinstance(fact, EventParked)]
+        ours = {record.event_id for record in parked if record.topic in _OURS}
+        return [
+            fact
+            for fact in said
+            if (isinstance(fact, EventParked) and fact.record.event_id not in ours)
+            or (isinstance(fact, EventUnparked) and fact.event_id not in ours)
+        ]
 
     @property
     def given_back(self) -> list[tuple[str, int, str]]:
