@@ -53,7 +53,6 @@ class Opened:
     calls: Sequence[bytes]
     facts: int
     left_out: Mapping[str, int]
-    run: bytes
 
 
 @dataclass
@@ -132,7 +131,7 @@ class Opening(Generic[S]):
             await self._refuse_empty(number)
         behind = number > claimed.commit_number or self._is_new(claimed)
         if self._service.restores:
-            await self._restore(claimed, behind=behind)
+            await self._restore(behind=behind)
         if behind:
             claimed = await self._fold(claimed, end)
         await self._step("journal_read")
@@ -158,7 +157,6 @@ class Opening(Generic[S]):
             calls=known.calls,
             facts=self._facts,
             left_out=self._left_out,
-            run=claimed.run,
         )
 
     # -- what can not go on -------------------------------------------------------------------
@@ -312,14 +310,14 @@ class Opening(Generic[S]):
         self._facts += len(facts)
         self._told(self._facts)
 
-    async def _restore(self, claimed: Claimed, *, behind: bool) -> None:
+    async def _restore(self, *, behind: bool) -> None:
         """Bring what crosses orders up to what all partitions have told of it (P1).
 
         Before any task decides: what a partition has not folded yet is given away no second time.
         It may be old though this partition is not, where Redis lost what only others had done: so
         it is made sure of once in each run of Redis.
         """
-        first = await self._store.known_run() != claimed.run
+        first = not await self._store.is_known_run()
         if not first and (self._rebuild or not behind):
             return
         reached = await self._store.all_reached(self._desk.partitions)
@@ -327,7 +325,7 @@ class Opening(Generic[S]):
             await self._restore_since(None)
         elif behind or await self._any_behind(reached):
             await self._restore_since(await self._known_until_ms(reached))
-        await self._store.know_run(claimed.run)
+        await self._store.know_run()
 
     async def _restore_since(self, since_ms: int | None) -> None:
         for topic in self._service.restores:
@@ -357,10 +355,10 @@ class Opening(Generic[S]):
         # Asked again: what was published meanwhile was committed before.
         now = await self._store.all_reached(partitions)
         numbers = [known.commit_number for known in now]
-        for p, (published_, number) in enumerate(zip(told, numbers, strict=True)):
-            if published_ and not number:
-                raise self._empty(p, published_)
-        return any(published_ > number for published_, number in zip(told, numbers, strict=True))
+        for p, (last, number) in enumerate(zip(told, numbers, strict=True)):
+            if last and not number:
+                raise self._empty(p, last)
+        return any(last > number for last, number in zip(told, numbers, strict=True))
 
     async def _known_until_ms(self, reached: Sequence[Reached]) -> int | None:
         """A wall instant up to which Redis certainly knew everything; None where it is empty."""

@@ -28,7 +28,7 @@ from shared.events.envelope import Event
 from shared.events.parking import ParkedRecord
 from shared.log import Log, Mark, behind_control_records
 from shared.opening import Opening
-from shared.partition_store import UNKNOWN_RUN, Commit, Held, PartitionStore
+from shared.partition_store import Commit, PartitionStore
 from shared.redis import Pipeline
 from shared.service import Question, Received
 
@@ -129,7 +129,6 @@ class PartitionTask(Generic[S]):
         self._step = step
         self._caller = caller
         self._claim_token = self._token = fresh_token()
-        self._run = UNKNOWN_RUN
         self._number = 0
         self._journal = 0
         self._next: dict[str, int] = {}
@@ -249,7 +248,7 @@ class PartitionTask(Generic[S]):
         opened = await opening.open(self._claim_token)
         self.counts["folded"] += opened.facts
         self._number, self._journal = opened.number, opened.journal
-        self._token, self._run = f"{self._claim_token}:{self._number}", opened.run
+        self._token = f"{self._claim_token}:{self._number}"
         self._next = dict(opened.positions)
         self._stored_positions = dict(opened.positions)
         self._log.seek(self._next, self.partition)
@@ -418,7 +417,7 @@ class PartitionTask(Generic[S]):
         questions = self._questions(batch)
         stored = await self._store.load(
             [self._service.documents.key(self.partition, subject) for subject in missing],
-            Held(self._token, self._run) if questions else None,
+            self._token if questions else "",
         )
         replies = await self._store.ask([*questions.values()])
         answers = dict(zip(questions, replies, strict=True))

@@ -19,14 +19,11 @@ from redis.asyncio import Redis
 from shared.batch import Outgoing
 from shared.documents import Op
 from shared.errors import TransientError
-from shared.redis import Argument, Pipeline, Script, trip
+from shared.redis import Argument, Pipeline, Script, in_run
 from shared.service import Question
 
 OUTBOX_CHUNK = 1_000
 """Facts of one RPUSH: Lua unpacks some 8 000 arguments at most."""
-
-UNKNOWN_RUN = b""
-"""No run of Redis: what crosses orders is to be made sure of."""
 
 _NEXT = "next:"
 _CLAIM = Script(Path(__file__).with_name("claim.lua"))
@@ -47,14 +44,6 @@ class Claimed:
     positions: Mapping[str, int]
     outbox: Sequence[Outgoing]
     calls: Sequence[bytes]
-    run: bytes
-
-
-class Held(NamedTuple):
-    """What a task last knew of its Redis: the token that it wrote, and the run of the server."""
-
-    token: str
-    run: bytes
 
 
 class Reached(NamedTuple):
@@ -83,20 +72,25 @@ class Commit:
 
 
 class PartitionStore:
-    """One partition's working state in Redis."""
+    """One partition's working state in Redis.
+
+    Whoever claimed it works on in the run of the server in which he did, and in no other: each trip
+    raises TransientError once that is over.
+    """
 
     def __init__(self, redis: Redis, service: str, partition: int) -> None:
         self._redis = redis
         self._service, self._partition = service, partition
         tag = f"{{{service}:{partition}}}"
         self._fence, self._meta, self._outbox = f"{tag}:fence", f"{tag}:meta", f"{tag}:outbox"
-        self._calls, self._run_known = f"{tag}:calls", f"{{{service}}}:run"
+        self._calls, self._known_run = f"{tag}:calls", f"{{{service}}}:run"
+        self._run = b""
 
     async def claim(self, token: str) -> Claimed:
         """Take the partition over with a fresh token; whoever held it can commit no more."""
         keys = [self._fence, self._meta, self._outbox, self._calls]
-        reply = await _CLAIM(self._redis, keys, [token])
-        return _claimed(*reply)
+        *found, self._run = await _CLAIM(self._redis, keys, [token])
+        return _claimed(*found)
 
     def ask_token(self, pipeline: Pipeline) -> None:
         """Ask, as part of a trip, for the stored token: the reply is None where there is none."""
@@ -118,19 +112,19 @@ class PartitionStore:
         """Forget, as part of a trip, how far the partition is: until a rebuild nobody goes on."""
         pipeline.queue("DEL", self._fence, self._meta)
 
-    async def load(self, keys: Sequence[str], held: Held | None = None) -> Sequence[bytes | None]:
+    async def load(self, keys: Sequence[str], token: str = "") -> Sequence[bytes | None]:
         """Read documents, in their order, in one trip.
 
-        Where `held` is given, it raises TransientError unless the partition is still held in that
-        run of Redis: whoever is to ask something needs to know that before.
+        Where a token is given, it raises TransientError unless that is the stored one: whoever is
+        to ask something needs to know that before.
         """
         pipeline = Pipeline(self._redis)
         if keys:
             pipeline.queue("MGET", *keys)
-        if held is not None:
+        if token:
             _HELD.queue(pipeline, [self._fence])
-        replies = await pipeline.run() if len(pipeline) else []
-        if held is not None and replies[-1] != [held.token.encode(), held.run]:
+        replies = await self._send(pipeline) if len(pipeline) else []
+        if token and replies[-1] != [token.encode(), self._run]:
             raise TransientError(
                 f"partition {self._partition} was taken over, or its Redis has gone back"
             )
@@ -141,7 +135,7 @@ class PartitionStore:
         pipeline = Pipeline(self._redis)
         for question in questions:
             question.script.queue(pipeline, question.keys, question.args)
-        replies = await pipeline.run() if questions else []
+        replies = await self._send(pipeline) if questions else []
         return [q.read(reply) for q, reply in zip(questions, replies, strict=True)]
 
     async def all_reached(self, partitions: int) -> Sequence[Reached]:
@@ -149,18 +143,25 @@ class PartitionStore:
         pipeline = Pipeline(self._redis)
         for partition in range(partitions):
             PartitionStore(self._redis, self._service, partition).ask_positions(pipeline)
-        return [_reached(meta) for meta in await pipeline.run()]
+        return [_reached(meta) for meta in await self._send(pipeline)]
 
-    async def known_run(self) -> bytes | None:
-        """The run of Redis in which what crosses the service's orders was last made sure of."""
-        async with trip():
-            known: Any = await self._redis.get(self._run_known)
-        return None if known is None else bytes(known)
+    async def is_known_run(self) -> bool:
+        """Whether what crosses the service's orders was made sure of in this run."""
+        pipeline = Pipeline(self._redis)
+        pipeline.queue("GET", self._known_run)
+        (known,) = await self._send(pipeline)
+        return bool(known == self._run)
 
-    async def know_run(self, run: bytes) -> None:
+    async def know_run(self) -> None:
         """Note that what crosses the service's orders is up to what was published."""
         pipeline = Pipeline(self._redis)
-        pipeline.queue("SET", self._run_known, run)
+        pipeline.queue("SET", self._known_run, self._run)
+        await self._send(pipeline)
+
+    async def forget_run(self) -> None:
+        """Have what crosses the service's orders made sure of once more."""
+        pipeline = Pipeline(self._redis)
+        pipeline.queue("DEL", self._known_run)
         await pipeline.run()
 
     async def commit(self, held: str, following: str, commit: Commit) -> bool:
@@ -179,7 +180,7 @@ class PartitionStore:
         ops += [Op("HSET", self._calls, (o.call, o.value)) for o in commit.outbox if o.call]
         ops += [Op("HSET", self._calls, pending) for pending in commit.pending]
         ops += [Op("HDEL", self._calls, (call,)) for call in commit.answered]
-        return await self._run(held, following, ops)
+        return await self._write(held, following, ops)
 
     async def settle(self, held: str, following: str, journal: int) -> bool:
         """Note that the outbox is acked, while there is nothing else to commit.
@@ -187,15 +188,20 @@ class PartitionStore:
         It makes a new token as well: a Redis that goes back to before it is one that went back.
         """
         ops = [Op("HSET", self._meta, ("journal", journal)), Op("DEL", self._outbox)]
-        return await self._run(held, following, ops)
+        return await self._write(held, following, ops)
 
-    async def _run(self, held: str, following: str, ops: Iterable[Op]) -> bool:
+    async def _write(self, held: str, following: str, ops: Iterable[Op]) -> bool:
         keys: list[str] = [self._fence]
         args: list[Argument] = [held, following]
         for op in ops:
             keys.append(op.key)
             args += (op.command, len(op.args), *op.args)
-        return bool(await _COMMIT(self._redis, keys, args))
+        with in_run(_run_id(self._run)):
+            return bool(await _COMMIT(self._redis, keys, args))
+
+    async def _send(self, pipeline: Pipeline) -> list[Any]:
+        with in_run(_run_id(self._run)):
+            return await pipeline.run()
 
 
 def positions_of(meta: Mapping[bytes, bytes]) -> dict[str, int]:
@@ -209,9 +215,11 @@ def _reached(meta: Mapping[bytes, bytes]) -> Reached:
     return Reached(int(meta.get(b"commit", 0)), None if journal is None else int(journal))
 
 
-def _claimed(
-    flat: Sequence[bytes], outbox: Sequence[bytes], calls: Sequence[bytes], run: bytes
-) -> Claimed:
+def _run_id(run: bytes) -> bytes:
+    return run.partition(b" ")[0]
+
+
+def _claimed(flat: Sequence[bytes], outbox: Sequence[bytes], calls: Sequence[bytes]) -> Claimed:
     meta = dict(zip(flat[::2], flat[1::2], strict=True))
     number, journal = _reached(meta)
     return Claimed(
@@ -220,7 +228,6 @@ def _claimed(
         positions=positions_of(meta),
         outbox=[_outgoing(entry) for entry in outbox],
         calls=calls,
-        run=run,
     )
 
 

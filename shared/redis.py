@@ -4,13 +4,18 @@ A *trip* is one round trip to Redis: a script, or a pipeline of many commands. I
 limit, and nothing is sent twice behind the caller's back: redis-py's ten automatic retries are
 off, since they send whole pipelines again. Whether to repeat is the caller's to
 know. A script's keys share one slot, so all of this serves a Cluster's client too.
+
+A server that was started anew may have gone back to what it had on disk. Whoever builds on what it
+said before makes his trips `in_run`: a connection that was made anew, silently, to another run of
+the server carries none of them.
 """
 
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -58,12 +63,58 @@ _OUTAGE = re.compile(
 )
 
 
-class _Packed:
-    """Connections that let hiredis write commands, too: redis-py uses it only to read.
+_RUN: ContextVar[bytes] = ContextVar("run", default=b"")
+"""The run of the server in which trips are made; empty where any will do."""
+_RUN_ID = re.compile(rb"run_id:(\w+)")
 
-    500 EVALSHA of 9 arguments cost the client 7.1 ms as redis-py comes, 5.0 ms without its
-    time-out per reply, 2.2 ms with this as well (CPU of one core, ran).
+
+@contextmanager
+def in_run(run_id: bytes) -> Iterator[None]:
+    """Make trips in this run of the server, or not at all: TransientError says that it is over.
+
+    `run_id` is as INFO says it; empty, any run will do.
     """
+    before = _RUN.set(run_id)
+    try:
+        yield
+    finally:
+        _RUN.reset(before)
+
+
+def wanted_run() -> bytes:
+    """The run of the server in which a trip is to be made, as `in_run` says."""
+    return _RUN.get()
+
+
+class _Packed(AbstractConnection):
+    """Connections that know to which run of the server they were made, when that is asked for.
+
+    And that let hiredis write commands, too: redis-py uses it only to read. 500 EVALSHA of 9
+    arguments cost the client 7.1 ms as redis-py comes, 5.0 ms without its time-out per reply, 2.2
+    ms with this as well (CPU of one core, ran).
+    """
+
+    _asked: object = None
+    _run_id = b""
+
+    async def connect_check_health(self, *args: Any, **options: Any) -> None:
+        with in_run(b""):
+            await super().connect_check_health(*args, **options)
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        if (wanted := _RUN.get()) and await self._run_now() != wanted:
+            raise RedisConnectionError("it was started anew, or is another: it may have gone back")
+        await super().send_packed_command(command, check_health)
+
+    async def _run_now(self) -> bytes:
+        """The run at the other end: a connection does not outlive its server."""
+        if not self.is_connected:
+            await self.connect_check_health()
+        if self._asked is not self._writer:
+            await super().send_packed_command(self.pack_command("INFO", "server"))
+            found = _RUN_ID.search(await self.read_response(disable_decoding=True))
+            self._asked, self._run_id = self._writer, found[1] if found else b""
+        return self._run_id
 
     def pack_command(self, *args: Any) -> list[bytes]:
         name = str(args[0])
@@ -133,7 +184,8 @@ def _meaning(error: Exception) -> OrderflowError | None:
     """Return what the caller must do about `error`, or None if it is a bug."""
     code = getattr(error, "status_code", None)
     text = f"{code} {error}" if code else str(error)
-    if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
+    no_right = isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError)
+    if no_right or "ACL failure in script" in text:
         remedy = "Check the user, password and its ACL in the Redis URL, then start again"
         return RefusedStart(f"Redis refuses us: {text}", remedy)
     away = RedisConnectionError | RedisTimeoutError | RedisClusterException

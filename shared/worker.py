@@ -349,7 +349,7 @@ class Worker:
             async with trip():
                 await self.redis.ping()
             behind = await asyncio.gather(*map(self._is_behind, partitions))
-            if none_goes_on and all(one is None for one in behind):
+            if behind and none_goes_on and all(one is None for one in behind):
                 await kafka.broker_count(self._servers)
                 return partitions
         except OrderflowError:

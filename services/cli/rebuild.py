@@ -25,7 +25,7 @@ from shared.kafka import asking, broker_of, checked_partitions, group_members, r
 from shared.kafka_log import KafkaLog
 from shared.opening import Opening
 from shared.partition import no_step
-from shared.partition_store import UNKNOWN_RUN, PartitionStore
+from shared.partition_store import PartitionStore
 from shared.policy import Policies
 from shared.redis import connect
 from shared.service import Service
@@ -149,7 +149,7 @@ async def rebuild_all(service: Service[Any], settings: Settings, told: Told) -> 
     """
     done = []
     async with bench(service, settings) as ours:
-        await PartitionStore(ours.redis, service.name, 0).know_run(UNKNOWN_RUN)
+        await PartitionStore(ours.redis, service.name, 0).forget_run()
         for partition in range(ours.partitions):
             told(partition, 0)
             opened = await ours.opening(partition, told).open(fresh_token())

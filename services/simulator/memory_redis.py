@@ -12,10 +12,11 @@ from operator import itemgetter
 from typing import Any, TypeAlias, cast
 
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
 from services.simulator.network import Way
-from shared.redis import Argument, Script
+from shared.redis import Argument, Script, wanted_run
 
 Twin: TypeAlias = Callable[["MemoryRedis", Sequence[bytes], Sequence[bytes]], Any]
 """What a script does, as a function of the server, its keys and its arguments."""
@@ -363,10 +364,21 @@ class MemoryClient:
         return MemoryPipeline(self)
 
     async def send(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-        """The replies to commands, errors among them; the server may get only the first of them."""
-        return await self._way.ask(
-            lambda got: [self._reply(command) for command in commands[:got]], len(commands)
-        )
+        """The replies to commands, errors among them; the server may get only the first of them.
+
+        A server that was started since is reached by none that were meant for the run before.
+        """
+        run = wanted_run()
+
+        def reply(got: int) -> list[Any] | None:
+            if run and run != b"%x" % self._redis.run:
+                return None
+            return [self._reply(command) for command in commands[:got]]
+
+        replies = await self._way.ask(reply, len(commands))
+        if replies is None:
+            raise RedisConnectionError("it was started anew")
+        return replies
 
     def _reply(self, command: Sequence[Argument]) -> Any:
         try:

@@ -294,7 +294,7 @@ class Group:
             self.redis.go_back(kept)
             for process in self.processes:
                 process.suspect()
-        elif not self.service.restores and self.system.fate.random.random() < COPIES:
+        elif self.system.fate.random.random() < COPIES:
             self._kept = self.redis.copy()
 
     def _knows(self, kept: Kept) -> bool:

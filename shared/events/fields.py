@@ -29,8 +29,8 @@ MAX_UNITS = MAX_ITEMS * MAX_QUANTITY
 """Units of one SKU in one order: every line may name it."""
 MAX_STOCK = 10**9
 """Units of one SKU that the warehouse may say."""
-MAX_LEVEL = 2**53 - 1
-"""Units of one SKU with those that came back besides: what Lua and JSON readers know exactly."""
+MAX_LEVEL = 10**14 - 1
+"""Units of one SKU with those that came back besides: the most that Lua writes in full."""
 MIN_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
 MAX_INSTANT = datetime(2200, 1, 1, tzinfo=UTC)
 """Instants outside are typing errors; the working-day calendars cover these years."""

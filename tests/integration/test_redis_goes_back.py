@@ -195,6 +195,59 @@ async def test_p1_the_last_unit_is_sold_once_although_redis_forgot_that_it_was(
         assert inventory.refused == []
 
 
+async def test_p1_nor_where_it_forgets_between_the_check_and_the_question(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Inventory(disk.server.redis_url).working() as inventory:
+        inventory.say(counted(LAMP, 1), stock_subject(SELLER, LAMP))
+        await inventory.rest()
+        disk.keep()
+        inventory.say(placed((LAMP, 1), order_id=SOLD), SOLD)
+        await inventory.rest()
+
+        _goes_back_once_after("load", disk, monkeypatch)
+        inventory.say(placed((LAMP, 1), order_id=ELSEWHERE), ELSEWHERE)
+        await until(lambda: _has(inventory.rejected(), ELSEWHERE), "it gets its answer")
+
+        assert inventory.sold() == {SOLD}
+
+
+async def test_p1_nor_where_it_forgets_between_the_answer_and_the_commit(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Inventory(disk.server.redis_url).working() as inventory:
+        inventory.say(counted(LAMP, 1), stock_subject(SELLER, LAMP))
+        await inventory.rest()
+        disk.keep()
+
+        _goes_back_once_after("ask", disk, monkeypatch)
+        inventory.say(placed((LAMP, 1), order_id=ELSEWHERE), ELSEWHERE)
+        await until(lambda: _has(inventory.sold(), ELSEWHERE), "it gets its answer")
+        inventory.say(placed((LAMP, 1), order_id=NEXT), NEXT)
+        await inventory.rest()
+
+        assert inventory.sold() == {ELSEWHERE}
+        assert inventory.rejected() == {NEXT}
+
+
+def _goes_back_once_after(name: str, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the next trip of this name, of the partition where nothing was lost, be its Redis' last
+    before it goes back; of an opening's trips none.
+    """
+    trip = getattr(PartitionStore, name)
+    armed = True
+
+    async def last(store: PartitionStore, asked: Any, *token: str) -> Any:
+        nonlocal armed
+        done = await trip(store, asked, *token)
+        if armed and store._partition == 1 and (all(token) if token else asked):
+            armed = False
+            await asyncio.to_thread(disk.go_back)
+        return done
+
+    monkeypatch.setattr(PartitionStore, name, last)
+
+
 async def test_p1_a_redis_that_is_emptied_under_a_worker_answers_no_order(disk: Disk) -> None:
     async with Inventory(disk.server.redis_url).working() as inventory:
         inventory.say(counted(LAMP, 2), stock_subject(SELLER, LAMP))

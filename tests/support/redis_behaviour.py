@@ -11,8 +11,8 @@ from shared.batch import Outgoing
 from shared.clock import BusinessClock, Timeline, from_ms, to_ms
 from shared.documents import Op
 from shared.errors import TransientError
-from shared.partition_store import Commit, Held, PartitionStore, Reached, positions_of
-from shared.redis import Pipeline
+from shared.partition_store import Commit, PartitionStore, Reached, positions_of
+from shared.redis import Pipeline, in_run
 from tests.support.stock import Stock, adjusted, counted
 
 FACTS = [
@@ -106,32 +106,49 @@ class RedisBehaviour:
 
         assert await store.load([two, none, one]) == [b"", None, b"\xff"]
 
-    async def test_p1_what_is_to_ask_has_to_hold_the_partition_in_this_run_of_redis(
+    async def test_p1_what_is_to_ask_has_to_hold_the_partition(
         self, redis: Redis, store: PartitionStore, name: str
     ) -> None:
-        run = (await store.claim("t:0")).run
+        await store.claim("t:0")
 
-        assert await store.load([f"{{{name}}}1"], Held("t:0", run)) == [None]
-        assert await store.load([], Held("t:0", run)) == []
-        for lost in (Held("t:1", run), Held("t:0", b"another")):
-            with pytest.raises(TransientError, match="taken over, or its Redis has gone back"):
-                await store.load([], lost)
+        assert await store.load([f"{{{name}}}1"], "t:0") == [None]
+        assert await store.load([], "t:0") == []
+        with pytest.raises(TransientError, match="taken over, or its Redis has gone back"):
+            await store.load([], "t:1")
         pipeline = Pipeline(redis)
         store.forget(pipeline)
         await pipeline.run()
         with pytest.raises(TransientError):
-            await store.load([], Held("t:0", run))
+            await store.load([], "t:0")
+
+    async def test_p1_no_trip_is_made_in_another_run_of_the_server_than_the_one_that_is_meant(
+        self, redis: Redis, name: str
+    ) -> None:
+        pipeline = Pipeline(redis)
+        pipeline.queue("SET", name, "written")
+
+        with in_run(b"another"), pytest.raises(TransientError, match="it was started anew"):
+            await pipeline.run()
+
+        assert await redis.get(name) is None
+        await pipeline.run()
+        assert await redis.get(name) == b"written"
 
     async def test_p1_in_which_run_what_crosses_orders_is_known_is_the_services(
         self, redis: Redis, store: PartitionStore, name: str
     ) -> None:
-        run = (await store.claim("t:0")).run
-        before = await store.known_run()
-        await store.know_run(run)
+        await store.claim("t:0")
+        other, stranger = PartitionStore(redis, name, 1), PartitionStore(redis, f"{name}2", 0)
+        await other.claim("t:0")
+        await stranger.claim("t:0")
+        before = await store.is_known_run()
+        await store.know_run()
 
-        assert before is None
-        assert await PartitionStore(redis, name, 1).known_run() == run
-        assert await PartitionStore(redis, f"{name}2", 0).known_run() is None
+        assert not before
+        assert await other.is_known_run()
+        assert not await stranger.is_known_run()
+        await other.forget_run()
+        assert not await store.is_known_run()
 
     async def test_how_far_all_partitions_are_is_one_question(
         self, redis: Redis, store: PartitionStore, name: str
