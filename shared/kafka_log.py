@@ -5,7 +5,7 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -44,6 +44,8 @@ CLOSE_TIMEOUT_S = 1.0
 """With a dead broker nothing acks; what was not acked is found by whoever opens next."""
 
 _TASK_HEADER = "orderflow-task"
+
+C = TypeVar("C", AIOKafkaConsumer, AIOKafkaProducer)
 
 _log = structlog.get_logger()
 
@@ -205,9 +207,7 @@ class KafkaLog:
 
     async def _journal_reader(self) -> AIOKafkaConsumer:
         if self._reader is None:
-            reader = reader_of(self._servers)
-            await reader.start()
-            self._reader = reader
+            self._reader = await _started(reader_of(self._servers))
         return self._reader
 
     async def _looking_at_all(self) -> AIOKafkaConsumer:
@@ -215,17 +215,14 @@ class KafkaLog:
         async with self._looker_starting:
             if self._looker is None:
                 looker = reader_of(self._servers, isolation_level="read_uncommitted")
-                await looker.start()
-                self._looker = looker
+                self._looker = await _started(looker)
             return self._looker
 
     async def _raw_producer(self) -> AIOKafkaProducer:
         """A producer that sends records byte for byte, odd headers included."""
         async with self._raw_starting:
             if self._raw is None:
-                producer = keeper_of(self._servers)
-                await producer.start()
-                self._raw = producer
+                self._raw = await _started(keeper_of(self._servers))
             return self._raw
 
     async def _send(self, facts: Sequence[Outgoing], headers: Mapping[str, str]) -> int:
@@ -237,6 +234,16 @@ class KafkaLog:
             headers={"content-type": CONTENT_TYPE, **headers},
         )
         return int(acked.offset) + len(facts)
+
+
+async def _started(client: C) -> C:
+    """Start a client; one that can not is not left behind."""
+    try:
+        await client.start()
+    except BaseException:
+        await client.stop()
+        raise
+    return client
 
 
 async def _keep(keeper: AIOKafkaProducer, letter: DeadLetter, service: str) -> None:

@@ -27,6 +27,7 @@ from shared.calls import Caller
 from shared.clock import BusinessClock
 from shared.decode import Decoder, Record
 from shared.errors import IF_AWAY, OrderflowError, RefusedStart, TransientError
+from shared.events.deadlines import DEADLINES_EVENTS
 from shared.events.envelope import Fact
 from shared.health import Health, serve_health
 from shared.kafka_log import KafkaLog
@@ -51,6 +52,8 @@ CLOSE_TIMEOUT_S = 3.0
 STOP_TIMEOUT_S = 4.0
 """With a dead broker nothing acks: tasks, then clients are given up after these. Together below
 10 s, whatever is down."""
+PROBE_KEPT_S = 60
+"""What is written to find out whether Redis takes it."""
 EXIT_REFUSED = 3
 EXIT_STUCK = 4
 
@@ -346,8 +349,8 @@ class Worker:
         on, has records for all of them.
         """
         try:
-            async with trip():
-                await self.redis.ping()
+            async with trip():  # it has to write: a full one, or a replica, is away as well
+                await self.redis.set(f"{{{self.service.name}}}:writes", b"", ex=PROBE_KEPT_S)
             behind = await asyncio.gather(*map(self._is_behind, partitions))
             if behind and none_goes_on and all(one is None for one in behind):
                 await kafka.broker_count(self._servers)
@@ -358,12 +361,16 @@ class Worker:
 
     async def _is_behind(self, partition: int) -> bool | None:
         """Whether it has records not decided; None where Kafka does not answer for its topics."""
+        task = self.tasks.get(partition)
         try:
             bounds = await self.log.bounds(_topics(self.service), partition)
             at = await self._position(partition)
         except TransientError:
             return None
-        return any(at.get(topic, 0) < bounds[topic].end for topic in self.service.inputs)
+        # Deadlines in hand wait for other inputs, perhaps for a transaction that has not ended.
+        waits = {DEADLINES_EVENTS.name} if task and any(task.holds_until) else set()
+        inputs = set(self.service.inputs) - waits
+        return any(at.get(topic, 0) < bounds[topic].end for topic in inputs)
 
     async def _position(self, partition: int) -> Mapping[str, int]:
         """How far a task is; an idle one as far as its consumer, which passes control records."""

@@ -51,8 +51,7 @@ DELIVERY_MS = (0, 2, 20)
 BATCHES = (1, 3, 50)
 """Records of a topic that come together at most."""
 COPIES = 0.1
-"""Of all steps, those after which a Redis has written to disk what it holds, to go back to. One
-that holds what crosses orders does not go back by itself: others' orders are in it."""
+"""Of all steps, those after which a Redis has written to disk what it holds, to go back to."""
 SLOW_TOPICS, TIMES_SLOW = 0.2, 12.0
 """Of all topics that a service reads, those that lag behind the others again and again."""
 REOPEN_S = 1.0

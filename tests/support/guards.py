@@ -12,7 +12,7 @@ from services.simulator import scripts, system
 from services.simulator.memory_redis import MemoryRedis
 from services.simulator.run import Outcome, Plan, run
 from services.simulator.topics import MemoryLog
-from shared import batch
+from shared import batch, partition_store
 from shared.decode import Record
 from shared.events.deadlines import DeadlineReached
 from shared.events.gateway import AuthorizationLapsed
@@ -167,9 +167,15 @@ def forget_early_lapses(patch: Patch) -> None:
     patch.setitem(decisions.TABLE, AuthorizationLapsed, row._replace(rule=forgetful))
 
 
+def make_trips_in_any_run(patch: Patch) -> None:
+    """A trip is made whatever server is at the other end."""
+    patch.setattr(partition_store, "_run_id", lambda _run: b"")
+
+
 GUARDS: Mapping[str, Callable[[Patch], None]] = {
     "fence token": commit_with_any_token,
     "look at the token while idle": look_at_no_token,
+    "trips in one run of Redis": make_trips_in_any_run,
     "journal read at the claim": read_no_journal,
     "outbox republished": republish_nothing,
     "records below the position dropped": take_records_again,
