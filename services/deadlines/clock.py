@@ -59,11 +59,11 @@ async def keep_ttl_keys(worker: Worker) -> None:
         timeline = worker.clock.timeline
         if not any(step.rate for step in timeline.since(before.steps[-1])):
             continue  # it stood still and does: no key expires
-        for partition in list(worker.tasks):
-            try:
+        try:
+            for partition in list(worker.tasks):
                 await rearm(worker.redis, partition, timeline)
-            except TransientError as error:  # they announce nothing: the sweep is by the ledger
-                _log.warning("TTL keys go by the gear before", partition=partition, why=str(error))
+        except TransientError as error:  # they announce nothing: the sweep is by the ledger
+            _log.warning("TTL keys go by the gear before", error=str(error))
 
 
 def due_event(entry: Entry) -> Event[Due]:
