@@ -6,13 +6,14 @@ asked of the aiokafka clients underneath (`shared/kafka_log.py`).
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
     IncompatibleBrokerVersion,
     KafkaError,
     MessageSizeTooLargeError,
@@ -44,6 +45,8 @@ BATCH_BYTES = 512 * 1024
 """Facts of one produce request to one partition, well below the topics' 1 MB per batch."""
 ASK_TIMEOUT_S = 10.0
 """For a question to the cluster (offsets, metadata); longer means that it is away."""
+COORDINATOR_POLL_S = 0.2
+"""Between two questions to a Kafka that does not know its groups yet."""
 FETCH_MAX_WAIT_MS = 25
 """A resumed partition waits for the long poll in flight: at 500 ms its p95 was 471 ms, at 25 ms
 48 ms."""
@@ -206,7 +209,11 @@ async def group_members(servers: str, group: str) -> int:
     """
     async with _admin(servers) as admin, asyncio.timeout(ASK_TIMEOUT_S):
         try:
-            responses = await admin.describe_consumer_groups([group])
+            while True:
+                with suppress(GroupCoordinatorNotAvailableError):  # a new Kafka's, for seconds
+                    responses = await admin.describe_consumer_groups([group])
+                    break
+                await asyncio.sleep(COORDINATOR_POLL_S)
         except IncompatibleBrokerVersion:
             raise RefusedStart(
                 f"The Kafka at {servers} can not tell whether workers of {group} are there",

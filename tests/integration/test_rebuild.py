@@ -204,6 +204,7 @@ def plant(redis: Redis) -> dict[tuple[str, str], str]:
     level: Any = redis.hget("{stock:S0}:levels", "SKU-0")
     on_hand, reserved, version = map(int, level.split())
     redis.hset("{stock:S0}:levels", "SKU-0", f"{on_hand + 3} {reserved} {version}")
+    redis.hset("{stock:S0}:levels", "SKU-1", "99")
     entry = next(k for k in redis.scan_iter("{stock:*}:order:*") if redis.hget(k, "held") != b"{}")
     redis.hset(entry, "held", "{}")
     documents = {
@@ -223,6 +224,7 @@ def plant(redis: Redis) -> dict[tuple[str, str], str]:
     redis.zadd(ledger, {"fulfillment|hold|ORDER-of-nobody": 1_800_000_000_907})
     return {
         ("inventory", "S0/SKU-0"): f"on hand {on_hand + 3}, available {on_hand + 3 - reserved}",
+        ("inventory", "S0/SKU-1"): "what is stored is no level; by its facts on hand",
         ("inventory", subject_of(entry)): "holds {} of S",
         ("fulfillment", subject_of(live)): "state.status is Canceled, by its facts Unshipped",
         ("payment", subject_of(lost)): "is not in Redis, and its facts are",

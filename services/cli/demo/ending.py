@@ -83,7 +83,7 @@ class Ending:
         if not self.books.balanced:
             yield Text("✗ The books do not balance.", "bold red")
         if self.waits:
-            slow = f"The machine was busy: business time waited for the services ({self.waits} ×)."
+            slow = f"Business time stood still {self.waits} × until everybody was at rest."
             yield Text(slow, "yellow")
         if self.good:
             count = len(self.stories)

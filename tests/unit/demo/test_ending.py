@@ -86,7 +86,7 @@ def test_it_says_that_the_clock_waited_if_it_did(
 ) -> None:
     ending = Ending(STORIES, seen, books, waits)
 
-    assert ("business time waited for the services (3 ×)" in shown(ending)) is said
+    assert ("Business time stood still 3 ×" in shown(ending)) is said
     assert ending.good
 
 
