@@ -198,4 +198,5 @@ async def test_an_event_that_kafka_acknowledged_and_lost_is_found(
 
     books = await observer.audit([*producer.acknowledged, gone])
 
-    assert [v.sentence for v in books.violations] == ["stock has lost the acknowledged event gone"]
+    lost = f"{gone.topic} has lost the acknowledged event gone"
+    assert [v.sentence for v in books.violations] == [lost]
