@@ -4,9 +4,9 @@ Keys, all under the hash tag `{SERVICE:PARTITION}`: `fence` (the token of who ma
 (a hash: the commit number, the journal's offset behind the last acked outbox, and the next offset
 of each input topic), `outbox` (a list: facts committed, publication not known yet), `calls` (a
 hash: the facts that ask something of the outside and have no final answer yet, by their ids), and
-the documents (`shared/documents.py`). Of the whole service there is one
-key, `{SERVICE}:run`: the run of the Redis server in which what crosses orders is known to be no
-older than what was published.
+the documents (`shared/documents.py`). Of the whole service there is one key, `{SERVICE}:run`: the
+run of the Redis server in which what crosses orders is known to be no older than what was
+published.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -43,15 +43,6 @@ def free_port() -> int:
     )
 
 
-def listens(port: int) -> bool:
-    """Whether anybody accepts connections at this port of 127.0.0.1."""
-    try:
-        socket.create_connection((HOST, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
 class Server(ABC):
     """What may be done with any server, whoever runs it.
 

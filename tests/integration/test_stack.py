@@ -2,10 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,7 +21,7 @@ from services.cli.kafka_server import (
     choose_kafka,
 )
 from services.cli.redis_server import LocalRedis, choose_redis
-from services.cli.server import LocalServer, free_port, listens
+from services.cli.server import HOST, LocalServer, free_port
 from services.cli.stack import Servers, start_servers, wipe
 from shared.errors import RefusedStart
 from tests.support.programs import HEEDS_SIGTERM, gone, program, python
@@ -342,9 +344,21 @@ def test_tests_that_need_real_kafka_are_named_when_it_is_not_there(tmp_path: Pat
     assert f"{name}::test_own" in run.stdout
 
 
-def test_listens_tells_an_open_port_from_a_closed_one(any_redis: LocalRedis) -> None:
-    port = int(any_redis.redis_url.rpartition(":")[2].partition("/")[0])
+def _answer(port: socket.socket) -> None:
+    """Answer the next that connects."""
+    with port.accept()[0] as caller:
+        caller.sendall(b"\0")
 
-    assert listens(port)
-    any_redis.stop()
-    assert not listens(port)
+
+def test_a_broker_serves_once_it_answers_not_when_its_port_is_open(tmp_path: Path) -> None:
+    broker = EmbeddedKafka(log=tmp_path / "kafka.log", why="a test takes its place")
+
+    assert not broker._serves()
+    with socket.create_server((HOST, broker.port)) as port:
+        assert not broker._serves(), "connections are accepted, and nobody answers"
+        port.accept()[0].close()
+        with ThreadPoolExecutor(1) as answering:
+            answered = answering.submit(_answer, port)
+            assert broker._serves()
+            answered.result()
+    assert not broker._serves()
