@@ -5,6 +5,8 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import structlog
@@ -29,9 +31,11 @@ from shared.kafka import (
 )
 from shared.log import (
     COMMIT_HEADER,
+    CUT_HEADER,
     PART_HEADER,
     PARTS_HEADER,
     POSITIONS_HEADER,
+    TASK_HEADER,
     Bounds,
     Mark,
     commit_number,
@@ -42,8 +46,6 @@ JOURNAL_POLL_MS = 200
 
 CLOSE_TIMEOUT_S = 1.0
 """With a dead broker nothing acks; what was not acked is found by whoever opens next."""
-
-_TASK_HEADER = "orderflow-task"
 
 C = TypeVar("C", AIOKafkaConsumer, AIOKafkaProducer)
 
@@ -136,13 +138,18 @@ class KafkaLog:
             groups[fact.topic, fact.partition].append(fact)
         own = groups.pop((journal.name, mark.partition), [])
         try:
+            headers = mark_headers(mark)
             await asyncio.gather(
-                *(self._send(facts, {}) for group in groups.values() for facts in _chunks(group))
+                *(
+                    self._send(facts, headers)
+                    for group in groups.values()
+                    for facts in _chunks(group)
+                )
             )
             # The journal last: a commit that is in it has published everything.
             chunks = _chunks(own)
             reached = [
-                await self._send(facts, mark_headers(mark, part, len(chunks)))
+                await self._send(facts, headers | part_headers(mark, part, chunks))
                 for part, facts in enumerate(chunks)
             ]
         except KafkaError as error:
@@ -286,25 +293,43 @@ async def _next_records(reader: AIOKafkaConsumer, tp: TopicPartition, end: int) 
 
 
 def _chunks(facts: Sequence[Outgoing]) -> list[list[Outgoing]]:
-    """Facts in batches of at most BATCH_BYTES; a larger fact is one of its own."""
+    """Facts in batches of at most BATCH_BYTES, those about one subject together if they fit; a
+    larger fact is one of its own.
+    """
     chunks: list[list[Outgoing]] = []
     room = 0
-    for fact in facts:
-        size = len(fact.key) + len(fact.value) + 256  # 256: headers and framing of one record
-        if size > room:
-            chunks.append([])
-            room = BATCH_BYTES
-        chunks[-1].append(fact)
-        room -= size
+    for _, run in groupby(facts, key=attrgetter("key")):
+        together = [*run]
+        fit = sum(map(_size, together)) <= BATCH_BYTES
+        for some in [together] if fit else [[fact] for fact in together]:
+            size = sum(map(_size, some))
+            if size > room:
+                chunks.append([])
+                room = BATCH_BYTES
+            chunks[-1] += some
+            room -= size
     return chunks
 
 
-def mark_headers(mark: Mark, part: int, parts: int) -> dict[str, str]:
-    """The headers of one batch of a commit's facts in the journal."""
+def _size(fact: Outgoing) -> int:
+    return len(fact.key) + len(fact.value) + 256  # 256: headers and framing of one record
+
+
+def mark_headers(mark: Mark) -> dict[str, str]:
+    """The headers of all that a commit publishes."""
     return {
-        _TASK_HEADER: f"{mark.service}:{mark.partition}",
+        TASK_HEADER: f"{mark.service}:{mark.partition}",
         COMMIT_HEADER: str(mark.commit_number),
+    }
+
+
+def part_headers(mark: Mark, part: int, parts: Sequence[Sequence[Outgoing]]) -> dict[str, str]:
+    """The further headers of one batch of a commit's facts in the journal."""
+    headers = {
         POSITIONS_HEADER: json.dumps(dict(mark.positions), separators=(",", ":")),
         PART_HEADER: str(part),
-        PARTS_HEADER: str(parts),
+        PARTS_HEADER: str(len(parts)),
     }
+    if part + 1 < len(parts) and parts[part][-1].key == parts[part + 1][0].key:
+        headers[CUT_HEADER] = "1"
+    return headers

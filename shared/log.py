@@ -28,8 +28,10 @@ class Mark(NamedTuple):
     positions: Mapping[str, int]
 
 
+TASK_HEADER = "orderflow-task"
 COMMIT_HEADER, POSITIONS_HEADER = "orderflow-commit", "orderflow-positions"
 PART_HEADER, PARTS_HEADER = "orderflow-part", "orderflow-parts"
+CUT_HEADER = "orderflow-cut"
 
 _log = structlog.get_logger()
 
@@ -37,12 +39,14 @@ _log = structlog.get_logger()
 class Published(NamedTuple):
     """What a journal's record says of the batch that it came with.
 
-    A commit's facts are published in parts, one after the other; `whole` is the last of them.
+    A commit's facts are published in parts, one after the other; `whole` is the last of them, and
+    one is `cut` where the facts about its last subject go on in the next, since all were too many.
     """
 
     commit_number: int
     positions: Mapping[str, int]
     whole: bool
+    cut: bool = False
 
 
 def published(record: Record) -> Published | None:
@@ -57,7 +61,8 @@ def published(record: Record) -> Published | None:
     try:
         part, parts = int(headers[PART_HEADER]), int(headers[PARTS_HEADER])
         positions = _positions(from_json(headers[POSITIONS_HEADER]))
-        return Published(int(headers[COMMIT_HEADER]), positions, part + 1 == parts)
+        number, cut = int(headers[COMMIT_HEADER]), CUT_HEADER in headers
+        return Published(number, positions, part + 1 == parts, cut)
     except (KeyError, ValueError) as error:
         origin = f"{record.topic}:{record.partition}:{record.offset}"
         _log.warning("a mark that no task of ours writes", record=origin, error=repr(error)[:200])
@@ -68,6 +73,63 @@ def commit_number(record: Record) -> int:
     """The commit that a journal's record is of, 0 where no task of ours wrote it."""
     mark = published(record)
     return mark.commit_number if mark else 0
+
+
+class Origin(NamedTuple):
+    """The task's partition and the commit that a fact was published by."""
+
+    partition: int
+    commit_number: int
+
+
+def origin_of(record: Record) -> Origin | None:
+    """By which commit a record of ours was published, None where no task of ours wrote it."""
+    headers = {name: value or b"" for name, value in record.headers}
+    try:
+        partition = headers[TASK_HEADER].rpartition(b":")[2]
+        return Origin(int(partition), int(headers[COMMIT_HEADER]))
+    except (KeyError, ValueError):
+        return None
+
+
+class Commits:
+    """Which commits a partition's journal tells of, and of one published in part, how much.
+
+    All up to number `known` are told.
+    """
+
+    def __init__(self, known: int) -> None:
+        self._last = known
+        self._in_part: dict[int, list[tuple[Record, Published]]] = {}
+
+    def take(self, record: Record) -> None:
+        """Take the journal's next record."""
+        mark = published(record)
+        if mark is None:
+            return
+        number = mark.commit_number
+        if mark.whole:
+            self._in_part.pop(number, None)
+        elif number > self._last or number in self._in_part:
+            self._in_part.setdefault(number, []).append((record, mark))
+        self._last = max(self._last, number)
+
+    def tell(self, number: int, cause: str | None) -> bool:
+        """Whether what a commit made of an event, by its id, is told, or else decided again."""
+        if number in self._in_part:
+            return cause in _causes(self._in_part[number])
+        return number <= self._last
+
+
+def _causes(in_part: Sequence[tuple[Record, Published]]) -> set[Any]:
+    """The events of which a commit published in part has told all: where it is cut, not of those
+    about its last subject.
+    """
+    last, mark = in_part[-1]
+    end = len(in_part)
+    while mark.cut and end and in_part[end - 1][0].key == last.key:
+        end -= 1
+    return {from_json(record.value or b"{}").get("causationid") for record, _ in in_part[:end]}
 
 
 def _positions(found: Any) -> dict[str, int]:

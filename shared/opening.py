@@ -11,13 +11,12 @@ from collections.abc import (
     Awaitable,
     Callable,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
+from typing import Any, Generic, NamedTuple
 
 from pydantic_core import from_json
 
@@ -31,13 +30,9 @@ from shared.events.envelope import Event
 from shared.events.parking import ParkedRecord
 from shared.folding import fold
 from shared.log import Log, Mark, behind_control_records, published
-from shared.partition_store import Claimed, Commit, PartitionStore, Reached
+from shared.partition_store import Claimed, Commit, PartitionStore
+from shared.restoring import Restoring, emptied, some_at_a_time
 from shared.service import Question
-
-FOLD_AT_ONCE = 500
-"""Facts folded in one commit: Redis answers other clients within 10 ms meanwhile."""
-LEVELS_MARGIN_MS = 600_000
-"""How far the clocks of workers, whose times are in Kafka, may be apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +66,7 @@ class _Call(NamedTuple):
     value: bytes
 
 
-class _Told(NamedTuple):
+class _Fact(NamedTuple):
     """A fact of the journal, and as it was published."""
 
     event: Event[Any]
@@ -111,9 +106,9 @@ class Opening(Generic[S]):
         self._left_out: Counter[str] = Counter()
         self._trimmed = False
         self._commits = 0
-        own = (self._service.journal, *self._service.restores)
-        readings = [Reading(topic, topic.facts) for topic in own]
-        self._own = Decoder(self._service.name, readings, desk.partitions)
+        journal = self._service.journal
+        self._own = Decoder(self._service.name, [Reading(journal, journal.facts)], desk.partitions)
+        self._restoring = Restoring(desk, store, log, clock)
 
     async def open(self, token: str) -> Opened:
         """Open it under a fresh token; the holder's next commit needs `TOKEN:NUMBER`.
@@ -130,8 +125,8 @@ class Opening(Generic[S]):
         if number > claimed.commit_number and not (claimed.commit_number or self._rebuild):
             await self._refuse_empty(number)
         behind = number > claimed.commit_number or self._is_new(claimed)
-        if self._service.restores:
-            await self._restore(behind=behind)
+        if self._service.restore is not None:
+            await self._restoring.restore(behind=behind, rebuild=self._rebuild)
         if behind:
             claimed = await self._fold(claimed, end)
         await self._step("journal_read")
@@ -161,21 +156,17 @@ class Opening(Generic[S]):
 
     # -- what can not go on -------------------------------------------------------------------
 
-    async def _refuse_empty(self, number: int) -> NoReturn:
-        """Where another worker has claimed it since, the journal holds what that one committed."""
-        p = self._desk.partition
-        if (await self._store.claim(self._held)).commit_number:
-            raise TransientError(f"partition {p} was taken over while it was opened")
-        raise self._empty(p, number)
+    async def _refuse_empty(self, number: int) -> None:
+        """An empty Redis, unless it has gone back to before this partition's first commit.
 
-    def _empty(self, partition: int, number: int) -> RefusedStart:
-        name = self._service.name
-        return RefusedStart(
-            f"Redis is empty for {name}, partition {partition}, but its journal"
-            f" {self._service.journal.name} holds commit {number}: it was emptied, or is another",
-            "Check REDIS_URL; if it is right and what it held is lost, end all workers of"
-            f" {name} and run `orderflow rebuild {name}`",
-        )
+        Where another worker has claimed it since, the journal holds what that one committed.
+        """
+        p = self._desk.partition
+        reached = await self._store.all_reached(self._desk.partitions)
+        if reached[p].commit_number:
+            raise TransientError(f"partition {p} was taken over while it was opened")
+        if not any(known.commit_number for known in reached):
+            raise emptied(self._service, p, number)
 
     def _refuse_new_journal(self, claimed: Claimed, end: int) -> None:
         if (claimed.journal or 0) <= end:
@@ -253,35 +244,35 @@ class Opening(Generic[S]):
 
     async def _journal(
         self, start: int | None, end: int, known: _Known
-    ) -> AsyncGenerator[Sequence[_Told], None]:
+    ) -> AsyncGenerator[Sequence[_Fact], None]:
         """The facts of the journal, some at a time; notes what their batches say in `known`.
 
-        Where the last commit was published only in part, the facts at the end about one subject
-        may lack others of the same event: that event is decided again, to the same ids.
+        Where the last commit was published only in part, and was cut there, the facts at the end
+        about one subject lack others: their events are decided again, to the same ids.
         """
-        run: list[_Told] = []
-        commit, whole = 0, True
+        run: list[_Fact] = []
+        commit, cut = 0, False
         name = self._service.journal.name
         async with aclosing(self._log.records(name, self._desk.partition, start, end)) as log:
             async for records in log:
-                ready: list[_Told] = []
+                ready: list[_Fact] = []
                 for record in records:
                     mark = published(record)
                     if mark is None:
                         continue  # no task of ours wrote it
-                    fact = _Told(self._read(record), record.value or b"")
+                    fact = _Fact(self._read(record), record.value or b"")
                     subject = fact.event.subject
                     if run and (run[-1].event.subject != subject or mark.commit_number != commit):
                         ready += run
                         run = []
                     run.append(fact)
-                    commit, whole = mark.commit_number, mark.whole
+                    commit, cut = mark.commit_number, mark.cut
                     known.number = max(known.number, commit)
-                    if whole and commit > known.whole:
+                    if mark.whole and commit > known.whole:
                         known.whole, known.positions = commit, mark.positions
-                for some in _some_at_a_time(ready):
+                for some in some_at_a_time(ready):
                     yield some
-        if whole:
+        if not cut:
             yield run
 
     def _read(self, record: Record) -> Event[Any]:
@@ -294,7 +285,7 @@ class Opening(Generic[S]):
             f"Start the release of {self._service.name} that wrote it",
         )
 
-    async def _write(self, claimed: Claimed, facts: Sequence[_Told]) -> None:
+    async def _write(self, claimed: Claimed, facts: Sequence[_Fact]) -> None:
         """Fold facts into the documents, and into what crosses orders: two trips."""
         events = [fact.event for fact in facts]
         before = await self._load(events, self._questions(events))
@@ -310,66 +301,6 @@ class Opening(Generic[S]):
         self._facts += len(facts)
         self._told(self._facts)
 
-    async def _restore(self, *, behind: bool) -> None:
-        """Bring what crosses orders up to what all partitions have told of it (P1).
-
-        Before any task decides: what a partition has not folded yet is given away no second time.
-        It may be old though this partition is not, where Redis lost what only others had done: so
-        it is made sure of once in each run of Redis.
-        """
-        first = not await self._store.is_known_run()
-        if not first and (self._rebuild or not behind):
-            return
-        reached = await self._store.all_reached(self._desk.partitions)
-        if self._rebuild:
-            await self._restore_since(None)
-        elif behind or await self._any_behind(reached):
-            await self._restore_since(await self._known_until_ms(reached))
-        await self._store.know_run()
-
-    async def _restore_since(self, since_ms: int | None) -> None:
-        for topic in self._service.restores:
-            for partition, end in enumerate(
-                await self._log.ends(topic.name, self._desk.partitions)
-            ):
-                start = None
-                if since_ms is not None:
-                    start = await self._log.offset_at(topic.name, partition, since_ms)
-                async with aclosing(self._log.records(topic.name, partition, start, end)) as log:
-                    async for records in log:
-                        found = [self._own.decode(r, self._clock.timeline) for r in records]
-                        events = [event for event in found if isinstance(event, Event)]
-                        for some in _some_at_a_time(events):
-                            await self._store.ask(self._questions(some))
-
-    async def _any_behind(self, reached: Sequence[Reached]) -> bool:
-        """Whether Redis lacks what some partition has published; it may not lack all of it."""
-        journal, partitions = self._service.journal.name, self._desk.partitions
-        ends = await self._log.ends(journal, partitions)
-        told = [
-            (await self._log.last_commit(journal, p, known.journal))[0]
-            if end > (known.journal or 0)
-            else 0
-            for p, (end, known) in enumerate(zip(ends, reached, strict=True))
-        ]
-        # Asked again: what was published meanwhile was committed before.
-        now = await self._store.all_reached(partitions)
-        numbers = [known.commit_number for known in now]
-        for p, (last, number) in enumerate(zip(told, numbers, strict=True)):
-            if last and not number:
-                raise self._empty(p, last)
-        return any(last > number for last, number in zip(told, numbers, strict=True))
-
-    async def _known_until_ms(self, reached: Sequence[Reached]) -> int | None:
-        """A wall instant up to which Redis certainly knew everything; None where it is empty."""
-        name, last_ms = self._service.journal.name, 0
-        for p, (_, journal) in enumerate(reached):
-            if journal:
-                async with aclosing(self._log.records(name, p, journal - 1, journal)) as log:
-                    async for records in log:
-                        last_ms = max(last_ms, records[-1].timestamp)
-        return last_ms - LEVELS_MARGIN_MS if last_ms else None
-
     async def _decide_again(self, claimed: Claimed) -> Mapping[str, int]:
         """Decide again, up to their ends, the inputs of a service whose journal is not whole."""
         bounds = await self._log.bounds(self._service.inputs, self._desk.partition)
@@ -377,7 +308,7 @@ class Opening(Generic[S]):
             start = claimed.positions.get(topic)
             async with aclosing(self._log.records(topic, self._desk.partition, start, end)) as log:
                 async for records in log:
-                    for some in _some_at_a_time(records):
+                    for some in some_at_a_time(records):
                         await self._decide(claimed, topic, some)
         return {topic: end for topic, (_, end) in bounds.items()}
 
@@ -448,14 +379,6 @@ class Opening(Generic[S]):
             partition = self._desk.partition
             raise TransientError(f"partition {partition} was taken over: commit refused")
         self._held = following
-
-
-T = TypeVar("T")
-
-
-def _some_at_a_time(all_: Sequence[T]) -> Iterator[Sequence[T]]:
-    for at in range(0, len(all_), FOLD_AT_ONCE):
-        yield all_[at : at + FOLD_AT_ONCE]
 
 
 def _parks_nothing(parked: ParkedRecord) -> Input:

@@ -4,7 +4,7 @@ A service author writes `decide` and `evolve` as pure functions on frozen values
 rest (`shared/partition.py`).
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, NamedTuple
@@ -50,6 +50,19 @@ class Question(NamedTuple):
     read: Callable[[Any], Any]
 
 
+class Told(NamedTuple):
+    """A fact of a topic that tells what crosses orders.
+
+    It `counts` where its commit is told by the journal, or the event that it follows is: one of
+    which nothing else was told is decided again. `trimmed` says that retention has deleted facts
+    before it.
+    """
+
+    event: Event[Any]
+    counts: bool = True
+    trimmed: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """What a fact of the service asks of the outside, once it is committed (`shared/calls.py`).
@@ -74,6 +87,9 @@ Evolve = Callable[[Any, Fact, datetime], Any]
 """(state, fact, the fact's time) -> state."""
 Ask = Callable[[Event[Any], Policies], Question | None]
 Reapply = Callable[[Event[Any]], Sequence[Question]]
+AskAll = Callable[[Sequence[Question]], Awaitable[Sequence[Any]]]
+"""The replies to questions, in their order, in one trip."""
+Restore = Callable[[AsyncIterator[Sequence[Told]], AskAll], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +103,9 @@ class Service(Generic[S]):
     journal's facts that holds the state after them, for a state that is public.
 
     Redis can be rebuilt from the journal, where it is whole: where facts of no topic change the
-    state, the inputs are decided again as well. `reapply` brings what crosses orders up to a fact
-    of the journal, or of one of `restores`, whose facts are about it; it is safe to repeat.
+    state, the inputs are decided again as well. What crosses orders is brought up by `reapply` to a
+    fact of the journal, and by `restore` to those of `restores`, whose facts are about it; both are
+    safe to repeat. `crossing` is the pattern of the keys in which it lies.
     """
 
     name: str
@@ -104,6 +121,8 @@ class Service(Generic[S]):
     whole_journal: bool = True
     reapply: Reapply | None = None
     restores: tuple[Topic, ...] = ()
+    restore: Restore | None = None
+    crossing: str = ""
     topic_of: Mapping[type[Fact], Topic] = field(init=False, repr=False)
     publisher_of: Mapping[str, str | None] = field(init=False, repr=False)
     """By the name of a topic that it reads."""

@@ -1,8 +1,9 @@
 """The inventory service, put together."""
 
 from services.inventory.decisions import decide
+from services.inventory.restore import reapply, restore
 from services.inventory.state import OrderStock, evolve
-from services.inventory.store import ask, documents, reapply
+from services.inventory.store import ask, documents
 from shared.decode import Reading
 from shared.events.fulfillment import (
     FULFILLMENT_EVENTS,
@@ -44,6 +45,8 @@ def build() -> Service[OrderStock]:
         asks=(ask,),
         reapply=reapply,
         restores=(STOCK_LEVELS,),
+        restore=restore,
+        crossing="{stock:*}:*",
         decide=decide,
         evolve=evolve,
         documents=documents,

@@ -81,7 +81,8 @@ Outcome = Literal[
 
 
 class Row(NamedTuple):
-    """One SKU in an answer: the units that were asked for, and its level after the answer.
+    """One SKU in an answer: the units that were asked for, its level after the answer, and by how
+    much that changed it.
 
     `depleted` where this change left nothing available of what had been available.
     """
@@ -92,6 +93,8 @@ class Row(NamedTuple):
     reserved: int
     version: int
     depleted: bool
+    on_hand_change: int
+    reserved_change: int
 
     @property
     def available(self) -> int:
@@ -111,7 +114,7 @@ class Answer(NamedTuple):
     @property
     def lacking(self) -> tuple[LackingSku, ...]:
         return tuple(
-            LackingSku(sku=row.sku, requested=row.units, available=row.available)
+            LackingSku(sku=row.sku, requested=row.units, available=max(row.available, 0))
             for row in self.rows
         )
 
@@ -234,6 +237,8 @@ def _levels(seller_id: str, answer: Answer) -> list[StockLevelChanged]:
             on_hand=row.on_hand,
             available=row.available,
             reserved=row.reserved,
+            on_hand_change=row.on_hand_change,
+            reserved_change=row.reserved_change,
             level_version=row.version,
         )
         for row in answer.rows

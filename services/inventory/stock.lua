@@ -10,7 +10,8 @@
 --          lasts    SKU UNITS …                 is so much available? changes nothing
 --          set      SKU ON_HAND
 --          adjust   SKU CHANGE
--- Answers with JSON: [outcome, [[SKU, units, on hand, reserved, version, depleted], …]].
+-- Answers with JSON: [outcome, [[SKU, units, on hand, reserved, version, depleted, change of what is
+-- on hand, change of what is reserved], …]].
 --
 -- An order's entry has the fields held and shipped (JSON, SKU -> units; what came back is shipped no
 -- more), placed_by (an event's id), reserve (the answer to that event), applied (the version of the
@@ -24,19 +25,25 @@ local operation, remember_ms, most_units = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 local function level_of(sku)
   local stored = redis.call('HGET', levels, sku) or '0 0 0'
-  local on_hand, reserved, version = string.match(stored, '^(%d+) (%d+) (%d+)$')
+  local on_hand, reserved, version = string.match(stored, '^(%-?%d+) (%d+) (%d+)$')
   return tonumber(on_hand), tonumber(reserved), tonumber(version)
 end
 
 -- A SKU after a change, as a row of an answer; as it is, and false, where P1 forbids the change.
+-- Fewer are available than none where Redis lost a change that is not asked again yet: until then
+-- what takes none of them goes on.
 local function changed(sku, units, on_hand_change, reserved_change, most)
   local on_hand, reserved, version = level_of(sku)
   local new_on_hand, new_reserved = on_hand + on_hand_change, reserved + reserved_change
-  if new_reserved < 0 or new_reserved > new_on_hand or new_on_hand > (most or math.huge) then
-    return {sku, units, on_hand, reserved, version, false}, false
+  local available = new_on_hand - new_reserved
+  local takes = available < math.min(0, on_hand - reserved)
+  if new_reserved < 0 or takes or new_on_hand > (most or math.huge) then
+    return {sku, units, on_hand, reserved, version, false, 0, 0}, false
   end
-  local depleted = new_reserved == new_on_hand and reserved < on_hand
-  return {sku, units, new_on_hand, new_reserved, version + 1, depleted}, true
+  local depleted = available == 0 and reserved < on_hand
+  local row = {sku, units, new_on_hand, new_reserved, version + 1, depleted}
+  row[7], row[8] = on_hand_change, reserved_change
+  return row, true
 end
 
 local function answer(outcome, rows)
@@ -163,7 +170,7 @@ local function lasts()
     local sku, units = ARGV[at], tonumber(ARGV[at + 1])
     local on_hand, reserved, version = level_of(sku)
     if on_hand - reserved < units then
-      lacking[#lacking + 1] = {sku, units, on_hand, reserved, version, false}
+      lacking[#lacking + 1] = {sku, units, on_hand, reserved, version, false, 0, 0}
     end
   end
   return answer(lacking[1] and 'lacking' or 'lasts', lacking)

@@ -1,8 +1,9 @@
--- Brings the stock up to one fact, where it is older; levels and entries each by their own facts.
+-- Brings the stock up to what was told, where it is older; levels and entries each by their own facts.
 --
 -- KEYS  1  what the fact is about: a seller's levels, an order's entry, or a command's answer
 -- ARGV  1  the operation; 2 for how many ms to remember what holds nothing
---       3… level    SKU ON_HAND RESERVED VERSION
+--       3… stored   SKU                              its level, as "ON_HAND RESERVED VERSION"
+--          level    SKU STORED ON_HAND RESERVED VERSION   from what was stored to what was told
 --          command                                      it was answered, and has its facts
 --          placed   OUTCOME EVENT_ID SKU UNITS …        what an order holds from its placement on
 --          moved    OUTCOME VERSION SKU HELD SHIPPED …  by how much a fact changes both
@@ -36,11 +37,14 @@ local function add(units, sku, change)
   units[sku] = now > 0 and now or nil
 end
 
-if operation == 'level' then
-  local stored = redis.call('HGET', key, ARGV[3]) or '0 0 0'
-  if tonumber(string.match(stored, '%d+$')) < tonumber(ARGV[6]) then
-    redis.call('HSET', key, ARGV[3], ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. ARGV[6])
+if operation == 'stored' then
+  return redis.call('HGET', key, ARGV[3]) or '0 0 0'
+elseif operation == 'level' then
+  if (redis.call('HGET', key, ARGV[3]) or '0 0 0') ~= ARGV[4] then
+    return 0
   end
+  redis.call('HSET', key, ARGV[3], ARGV[5] .. ' ' .. ARGV[6] .. ' ' .. ARGV[7])
+  return 1
 elseif operation == 'command' then
   redis.call('SET', key, answer('passed'), 'PX', remember_ms, 'NX')
 elseif operation == 'placed' then

@@ -32,16 +32,6 @@ from shared.events.fulfillment import (
     RequestRefused,
     UnitsReturned,
 )
-from shared.events.inventory import (
-    StockHeldByRival,
-    StockLevelChanged,
-    StockRejected,
-    StockReleased,
-    StockReserved,
-    StockReturned,
-    StockShipped,
-)
-from shared.events.parking import EventDecided
 from shared.events.storefront import OrderPlaced
 from shared.events.warehouse import StockAdjusted, StockDamaged, StockFact, StockRestocked, StockSet
 from shared.policy import Policies
@@ -61,8 +51,7 @@ SCAN_COUNT = 1_000
 documents = Documents("inventory", OrderStock)
 
 _STOCK = Script(Path(__file__).with_name("stock.lua"))
-_RESTORE = Script(Path(__file__).with_name("stock_restore.lua"))
-_LEVEL = re.compile(rb"(\d+) (\d+) (\d+)")
+_LEVEL = re.compile(rb"(-?\d+) (\d+) (\d+)")
 _KEY = re.compile(r"\{stock:(?P<seller>[^}]*)\}:(?:levels|order:(?P<order>.*))")
 
 
@@ -96,7 +85,7 @@ def ask(event: Event[Any], _policies: Policies) -> Question | None:
     match data:
         case OrderPlaced():
             units = [(line.sku, line.quantity) for line in data.units_by_sku()]
-            return _of_order("reserve", event, data.seller_id, event.unique_id, *_flat(units))
+            return _of_order("reserve", event, data.seller_id, event.unique_id, *flat(units))
         case OrderCanceled() | OpenUnitsCanceled():
             write_off = data.cancellation.seller_reason_code == "NoInventory"
             return _of_order("release", event, data.seller_id, _version(event), int(write_off))
@@ -106,51 +95,15 @@ def ask(event: Event[Any], _policies: Policies) -> Question | None:
             changes = [(moved.sku, moved.change) for moved in data.units_shipped]
             if not changes:
                 return None
-            return _of_order("ship", event, data.seller_id, _version(event), *_flat(changes))
+            return _of_order("ship", event, data.seller_id, _version(event), *flat(changes))
         case UnitsReturned():
             return _of_order("return", event, data.seller_id, _version(event), *_came_back(data))
         case ReorderAsked():
             units = [(wanted.sku, wanted.quantity) for wanted in data.units]
-            return _of_order("lasts", event, data.seller_id, *_flat(units))
+            return _of_order("lasts", event, data.seller_id, *flat(units))
         case StockFact():
             return _of_command(event)
     return None
-
-
-def reapply(event: Event[Any]) -> Sequence[Question]:
-    """Bring the stock up to one of inventory's facts: of the journal, or a level.
-
-    The answers to stock commands and what orders hold come from the journal; levels cross orders
-    and partitions, and come from what was told of them.
-    """
-    fact, source, version = event.data, event.causationsource, event.causationversion
-    cause = f"{source} {event.causationid}"
-    match fact:
-        case StockLevelChanged():
-            level = (fact.sku, fact.on_hand, fact.reserved, fact.level_version)
-            return [_restore("level", levels_key(fact.seller_id), *level)]
-        case StockReserved():
-            units = [(line.sku, line.quantity) for line in fact.units]
-            return [_restore_order("placed", event, "reserved", cause, *_flat(units))]
-        case StockRejected():
-            return [_restore_order("placed", event, "rejected", cause)]
-        case StockHeldByRival(units=units) if version is None:
-            held = [(line.sku, line.quantity) for line in units]
-            return [_restore_order("placed", event, "reserved", cause, *_flat(held))]
-        case StockReleased() | StockHeldByRival() if version is not None:
-            return [_restore_order("moved", event, "released", version)]
-        case StockShipped() if version is not None:
-            left = [part for c in fact.changes for part in (c.sku, -c.change, c.change)]
-            return [_restore_order("moved", event, "shipped", version, *left)]
-        case StockReturned() if version is not None:
-            back = [*fact.sellable, *fact.damaged]
-            came = [part for line in back for part in (line.sku, 0, -line.quantity)]
-            return [_restore_order("moved", event, "returned", version, *came)]
-        case EventDecided() if source is not None and version is None:
-            seller_id, of_a_sku, sku = event.subject.partition("/")
-            if of_a_sku:
-                return [_restore("command", _command_key(seller_id, cause, sku))]
-    return ()
 
 
 async def all_levels(redis: Redis) -> AsyncIterator[Level]:
@@ -194,19 +147,10 @@ def _of_command(event: Event[StockFact]) -> Question:
             units = data.change
         case _:
             raise TypeError(f"{event.type} says nothing of units")
-    command = _command_key(data.seller_id, event.unique_id, data.sku)
+    command = command_key(data.seller_id, event.unique_id, data.sku)
     keys = [levels_key(data.seller_id), command]
     args: list[str | int] = [operation, REMEMBER_COMMAND_MS, MAX_STOCK, data.sku, units]
     return Question(_STOCK, keys, args, _answer)
-
-
-def _restore_order(operation: str, event: Event[Any], *args: str | int) -> Question:
-    return _restore(operation, order_key(event.data.seller_id, event.subject), *args)
-
-
-def _restore(operation: str, key: str, *args: str | int) -> Question:
-    remember_ms = REMEMBER_COMMAND_MS if operation == "command" else REMEMBER_ORDER_MS
-    return Question(_RESTORE, [key], [operation, remember_ms, *args], _answer)
 
 
 def order_key(seller_id: str, order_id: str) -> str:
@@ -214,7 +158,8 @@ def order_key(seller_id: str, order_id: str) -> str:
     return f"{{stock:{seller_id}}}:order:{order_id}"
 
 
-def _command_key(seller_id: str, command_id: str, sku: str) -> str:
+def command_key(seller_id: str, command_id: str, sku: str) -> str:
+    """What a stock command was answered."""
     return f"{{stock:{seller_id}}}:command:{command_id} {sku}"
 
 
@@ -238,7 +183,8 @@ def _came_back(returned: UnitsReturned) -> list[str | int]:
     return [part for sku in skus for part in (sku, sellable[sku], damaged[sku])]
 
 
-def _flat(units: Sequence[tuple[str, int]]) -> list[str | int]:
+def flat(units: Sequence[tuple[str, int]]) -> list[str | int]:
+    """SKUs and units, as the scripts take them."""
     return [part for pair in units for part in pair]
 
 

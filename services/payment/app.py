@@ -51,6 +51,7 @@ def build() -> Service[Verification]:
         journal=PAYMENT_EVENTS,
         asks=(ask_buyer, ask_card),
         reapply=reapply,
+        crossing="{tally:*}:*",
         decide=decide,
         evolve=evolve,
         documents=documents,

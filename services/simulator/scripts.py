@@ -19,8 +19,8 @@ from shared.redis import Argument, Script
 ANSWERS = 4096
 """Answers about facts that an order's entry keeps, as in stock.lua."""
 
-Row: TypeAlias = tuple[str, int, int, int, int, bool]
-"""SKU, units asked for, on hand, reserved, version, depleted."""
+Row: TypeAlias = tuple[str, int, int, int, int, bool, int, int]
+"""SKU, units asked for, on hand, reserved, version, depleted, by how much the first two changed."""
 
 
 def _claim(redis: MemoryRedis, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
@@ -134,7 +134,8 @@ class Stock:
         for sku, units in zip(self._args[::2], self._args[1::2], strict=True):
             on_hand, reserved, version = self._level(sku.decode())
             if on_hand - reserved < int(units):
-                lacking.append((sku.decode(), int(units), on_hand, reserved, version, False))
+                row = (sku.decode(), int(units), on_hand, reserved, version, False, 0, 0)
+                lacking.append(row)
         return _answer("lacking" if lacking else "lasts", lacking)
 
     def supply(self, *, counted: bool) -> bytes:
@@ -160,13 +161,13 @@ class Stock:
             return _bytes_of(reply)
         return _answer("passed") if version <= int(applied or 0) else do(version)
 
-    def restore(self, operation: bytes, args: Sequence[bytes]) -> bytes:
-        """One run of stock_restore.lua: bring the stock up to one fact, where it is older."""
+    def restore(self, operation: bytes, args: Sequence[bytes]) -> bytes | int:
+        """One run of stock_restore.lua: bring the stock up to what was told, where it is older."""
         match operation:
+            case b"stored":
+                return self._stored(args[0].decode())
             case b"level":
-                sku, on_hand, reserved, version = (arg.decode() for arg in args)
-                if self._level(sku)[2] < int(version):
-                    self._write_levels([(sku, 0, int(on_hand), int(reserved), int(version), False)])
+                return self._restore_level(args[0].decode(), *args[1:])
             case b"command":
                 reply = _answer("passed")
                 self._redis.execute("SET", self._asker, reply, "PX", self._remember_ms, "NX")
@@ -177,6 +178,12 @@ class Stock:
             case b"moved" if int(self.entry("HGET", "applied") or 0) < int(args[1]):
                 self._move(args[0].decode(), int(args[1]), args[2:])
         return _answer("passed")
+
+    def _restore_level(self, sku: str, stored: bytes, *level: bytes) -> int:
+        if self._stored(sku) != stored:
+            return 0
+        self._redis.execute("HSET", self._levels, sku, b" ".join(level))
+        return 1
 
     def _move(self, outcome: str, version: int, flat: Sequence[bytes]) -> None:
         held, shipped = self._units("held"), self._units("shipped")
@@ -220,18 +227,23 @@ class Stock:
         """A SKU after a change; as it is, and False, where P1 forbids the change."""
         on_hand, reserved, version = self._level(sku)
         new_on_hand, new_reserved = on_hand + on_hand_change, reserved + reserved_change
-        if not 0 <= new_reserved <= new_on_hand <= most:
-            return (sku, units, on_hand, reserved, version, False), False
-        depleted = new_reserved == new_on_hand and reserved < on_hand
-        return (sku, units, new_on_hand, new_reserved, version + 1, depleted), True
+        available = new_on_hand - new_reserved
+        takes = available < min(0, on_hand - reserved)
+        if new_reserved < 0 or takes or new_on_hand > most:
+            return (sku, units, on_hand, reserved, version, False, 0, 0), False
+        depleted = available == 0 and reserved < on_hand
+        after = (new_on_hand, new_reserved, version + 1, depleted)
+        return (sku, units, *after, on_hand_change, reserved_change), True
 
     def _level(self, sku: str) -> tuple[int, int, int]:
-        stored = self._redis.execute("HGET", self._levels, sku) or b"0 0 0"
-        on_hand, reserved, version = map(int, stored.split())
+        on_hand, reserved, version = map(int, self._stored(sku).split())
         return on_hand, reserved, version
 
+    def _stored(self, sku: str) -> bytes:
+        return _bytes_of(self._redis.execute("HGET", self._levels, sku) or b"0 0 0")
+
     def _write_levels(self, rows: Sequence[Row]) -> None:
-        for sku, _, on_hand, reserved, version, _ in rows:
+        for sku, _, on_hand, reserved, version, *_ in rows:
             self._redis.execute("HSET", self._levels, sku, f"{on_hand} {reserved} {version}")
 
     def _write_entry(self, held: Mapping[str, int], *fields: Argument) -> None:
@@ -267,7 +279,7 @@ def _stock(redis: MemoryRedis, keys: Sequence[bytes], args: Sequence[bytes]) -> 
     return run.of_version(run.release)
 
 
-def _restore_stock(redis: MemoryRedis, keys: Sequence[bytes], args: Sequence[bytes]) -> bytes:
+def _restore_stock(redis: MemoryRedis, keys: Sequence[bytes], args: Sequence[bytes]) -> bytes | int:
     operation, remember_ms, *rest = args
     run = Stock(redis, (keys[0], keys[0]), (operation, remember_ms, b"0"))
     return run.restore(operation, rest)

@@ -44,7 +44,7 @@ class MemoryStock:
     def _reserve(self, seller: str, order: str, units: Mapping[str, int]) -> Answer:
         levels = self._levels
         lacking = [
-            Row(sku, n, *levels[seller, sku], False)
+            Row(sku, n, *levels[seller, sku], False, 0, 0)
             for sku, n in units.items()
             if levels[seller, sku][0] - levels[seller, sku][1] < n
         ]
@@ -74,7 +74,7 @@ class MemoryStock:
             after = (before[0] + on_hand, before[1] + reserved, before[2] + 1)
             self._levels[seller, sku] = after
             depleted = after[0] == after[1] and before[1] < before[0]
-            rows.append(Row(sku, units, *after, depleted))
+            rows.append(Row(sku, units, *after, depleted, on_hand, reserved))
         return Answer(outcome, tuple(sorted(rows)))
 
 

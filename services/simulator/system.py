@@ -297,14 +297,12 @@ class Group:
             self._kept = self.redis.copy()
 
     def _knows(self, kept: Kept) -> bool:
-        """Whether it has a commit of each partition that has one now: else it looks empty."""
+        """Whether it has a commit of some partition, if any has one now: else it looks empty."""
         none, (values, _) = (None, b"0"), kept
         metas = [f"{{{self.service.name}:{p}}}:meta" for p in range(self.system.topics.partitions)]
-        return all(
-            values.get(meta.encode(), {}).get(b"commit") not in none
-            or self.redis.execute("HGET", meta, "commit") in none
-            for meta in metas
-        )
+        known = [values.get(meta.encode(), {}).get(b"commit") for meta in metas]
+        now = [self.redis.execute("HGET", meta, "commit") for meta in metas]
+        return any(commit not in none for commit in known) or all(commit in none for commit in now)
 
     def tell_all(self) -> None:
         """Let every process know what it holds, and nothing be late any more."""

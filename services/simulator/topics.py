@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain, groupby
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from shared.decode import REROUTED_HEADER, Record, partition_of
 from shared.errors import TransientError
 from shared.events.envelope import CONTENT_TYPE, Topic
 from shared.kafka import DEAD_LETTERS
-from shared.kafka_log import mark_headers
+from shared.kafka_log import mark_headers, part_headers
 from shared.log import Bounds, Mark, commit_number
 from shared.log_reader import Offsets
 
@@ -210,22 +211,21 @@ class MemoryLog:
         for fact in outgoing:
             groups[fact.topic, fact.partition].append(fact)
         own = groups.pop((journal.name, mark.partition), [])
-        await asyncio.gather(*(self._send(facts, STRUCTURED) for facts in groups.values()))
+        headers = (*STRUCTURED, *_encoded(mark_headers(mark)))
+        await asyncio.gather(*(self._send(facts, headers) for facts in groups.values()))
         # The journal last: a commit that is in it has published everything.
         chunks = self._chunks(own)
         reached = None
         for part, facts in enumerate(chunks):
-            texts = mark_headers(mark, part, len(chunks))
-            headers = tuple((name, text.encode()) for name, text in texts.items())
-            reached = await self._send(facts, (*STRUCTURED, *headers))
+            of_part = _encoded(part_headers(mark, part, chunks))
+            reached = await self._send(facts, (*headers, *of_part))
         return reached
 
     async def keep(self, dead: Sequence[DeadLetter], service: str) -> None:
         def keep(letter: DeadLetter, _parts: int) -> None:
             record, headers = letter.record, letter_headers(letter, service)
-            texts = tuple((name, text.encode()) for name, text in headers.items())
             self._topics.append(
-                DEAD_LETTERS, record.partition, record.key, record.value or b"", texts
+                DEAD_LETTERS, record.partition, record.key, record.value or b"", _encoded(headers)
             )
 
         for letter in dead:
@@ -275,12 +275,17 @@ class MemoryLog:
 
     def _chunks(self, facts: Sequence[Outgoing]) -> Sequence[Sequence[Outgoing]]:
         """Batches as a producer makes them of many facts: drawn, of few."""
-        chunks, rest = [], list(facts)
+        chunks: list[list[Outgoing]] = []
+        rest = [[*run] for _, run in groupby(facts, key=attrgetter("key"))]
         while rest:
             size = self._kafka.fate.random.randint(1, len(rest))
-            chunks.append(rest[:size])
+            chunks.append([*chain(*rest[:size])])
             rest = rest[size:]
         return chunks
+
+
+def _encoded(headers: Mapping[str, str]) -> Headers:
+    return tuple((name, text.encode()) for name, text in headers.items())
 
 
 class MemoryReader:

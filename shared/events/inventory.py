@@ -21,6 +21,10 @@ from shared.events.warehouse import stock_subject
 
 Units = Annotated[tuple[SkuQuantity, ...], Field(max_length=MAX_ITEMS)]
 Level = Annotated[int, Field(ge=0, le=MAX_LEVEL)]
+LevelOrOwed = Annotated[int, Field(ge=-MAX_LEVEL, le=MAX_LEVEL)]
+"""Below zero only while Redis has lost units that came and are not counted again yet: orders hold
+them already, and nothing is sold (docs/adr/0012-redis-is-disposable.md)."""
+LevelChange = Annotated[int, Field(ge=-2 * MAX_LEVEL, le=2 * MAX_LEVEL)]
 
 
 class SkuChange(Model):
@@ -109,15 +113,19 @@ class ReorderChecked(ServiceFact):
 
 
 class StockLevelChanged(Fact):
-    """The units of one SKU now: absolute, so the highest version wins (P1)."""
+    """The units of one SKU now: absolute, so the highest version wins; and by how much its event
+    changed them (P1).
+    """
 
     TYPE: ClassVar[str] = "stock.level_changed.v1"
 
     seller_id: SellerId
     sku: Sku
-    on_hand: Level
-    available: Level
+    on_hand: LevelOrOwed
+    available: LevelOrOwed
     reserved: Level
+    on_hand_change: LevelChange
+    reserved_change: LevelChange
     level_version: Version
 
     def about(self) -> About:
@@ -141,7 +149,7 @@ class StockRefused(Fact):
     sku: Sku
     reason: Literal["below_reserved", "above_limit"]
     reserved: Level
-    on_hand: Level
+    on_hand: LevelOrOwed
     command_id: EventId
     level_version: Annotated[int, Field(ge=0)]
 

@@ -99,7 +99,7 @@ async def test_a_command_acts_once_and_is_answered_as_then(stock: Stock) -> None
     refused = await stock.tell(less)
     await stock.count(A=50)
 
-    assert await stock.tell(more) == first == Answer("counted", (row("A", 4, 4, 0, 1),))
+    assert await stock.tell(more) == first == Answer("counted", (row("A", 4, 4, 0, 1, (4, 0)),))
     assert await stock.tell(less) == refused == Answer("below_reserved", (row("A", -5, 4, 0, 1),))
     assert await stock.level("A") == (50, 0, 2)
 
@@ -107,7 +107,7 @@ async def test_a_command_acts_once_and_is_answered_as_then(stock: Stock) -> None
 async def test_a_command_id_that_another_sku_used_is_another_command(stock: Stock) -> None:
     for sku in (LAMP, SHADE):
         said = event(adjusted(sku, 4, seller_id=stock.seller), id_="import-2026-03-29")
-        assert (await stock.tell(said)).rows == (row(sku, 4, 4, 0, 1),)
+        assert (await stock.tell(said)).rows == (row(sku, 4, 4, 0, 1, (4, 0)),)
 
 
 async def test_nothing_left_is_told_once_and_not_by_what_was_empty_before(stock: Stock) -> None:

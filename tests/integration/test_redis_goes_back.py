@@ -5,8 +5,8 @@ Inventory's tasks of two partitions, on a real Redis whose files are put back; t
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Container, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,20 @@ from services.inventory.store import all_holdings, all_levels
 from services.simulator.fate import Allowed, Fate
 from services.simulator.network import Server
 from services.simulator.topics import Consumer, MemoryLog, Topics
-from shared.batch import Desk
+from shared.batch import Desk, Outgoing
 from shared.clock import BusinessClock, to_ms
 from shared.decode import Decoder, partition_of
 from shared.errors import RefusedStart, TransientError
-from shared.events.envelope import Fact, encode
-from shared.events.inventory import INVENTORY_EVENTS, StockRejected, StockReserved
+from shared.events.envelope import Fact, Topic, encode
+from shared.events.inventory import STOCK_LEVELS, StockDepleted, StockRejected, StockReserved
 from shared.events.storefront import ORDERS
 from shared.events.warehouse import STOCK, stock_subject
-from shared.partition import PartitionTask
+from shared.log import Mark
+from shared.partition import PartitionTask, look_at_tokens
 from shared.partition_store import PartitionStore
 from shared.policy import Policies
 from shared.redis import connect
-from tests.support.stock import LAMP, NOON, SELLER, counted, placed
+from tests.support.stock import LAMP, NOON, SELLER, adjusted, counted, placed
 from tests.support.toy_world import until
 
 PARTITIONS = 2
@@ -40,6 +41,16 @@ SOLD, NEXT, ELSEWHERE = (
     for name, partition in (("sold", 0), ("next", 0), ("elsewhere", 1))
 )
 """Orders for the last lamp: two of one partition, and one of another, where nothing was lost."""
+WAREHOUSE = partition_of(stock_subject(SELLER, LAMP), PARTITIONS)
+HERE, AWAY = (
+    next(
+        o
+        for n in range(99)
+        if (partition_of(o := f"903-{n}-{name}", PARTITIONS) == WAREHOUSE) is at_home
+    )
+    for name, at_home in (("here", True), ("away", False))
+)
+"""Orders of the partition in which the lamps' stock commands are, and of the other."""
 
 pytestmark = pytest.mark.asyncio
 
@@ -56,6 +67,7 @@ class Inventory:
     def __post_init__(self) -> None:
         self.service = build()
         self.redis = connect(self.url)
+        self.went_back = asyncio.Event()
         self.log = MemoryLog(
             self.topics, Server("Kafka", Fate(1, Allowed(kinds=())), TransientError)
         )
@@ -63,6 +75,7 @@ class Inventory:
     @asynccontextmanager
     async def working(self) -> AsyncIterator["Inventory"]:
         keeping = [asyncio.create_task(self._keep_open(p)) for p in range(PARTITIONS)]
+        keeping.append(asyncio.create_task(self._look_at_tokens()))
         try:
             await until(self.at_rest, "both partitions are open")
             yield self
@@ -95,6 +108,12 @@ class Inventory:
                 reading.cancel()
                 consumer.close()
 
+    async def _look_at_tokens(self) -> None:
+        while True:
+            await asyncio.sleep(0.05)
+            with suppress(TransientError):
+                await look_at_tokens(self.redis, [*self.tasks.values()])
+
     def say(self, fact: Fact, subject: str) -> None:
         topic = STOCK if subject.startswith(SELLER) else ORDERS
         id_ = f"said-{len(self.topics.appended)}"
@@ -117,18 +136,44 @@ class Inventory:
     async def rest(self) -> None:
         await until(self.at_rest, "what was said is decided")
 
+    def publish_only(self, partition: int, topics: Container[str]) -> None:
+        """Let the task that holds a partition now publish in these topics only, and be lost once
+        its Redis has gone back.
+        """
+        task, publish = self.tasks[partition], self.log.publish
+
+        async def cut(facts: Sequence[Outgoing], journal: Topic, mark: Mark) -> int | None:
+            if self.tasks[partition] is not task or mark.partition != partition:
+                return await publish(facts, journal, mark)
+            await publish([fact for fact in facts if fact.topic in topics], journal, mark)
+            await self.went_back.wait()
+            raise TransientError("publishing failed")
+
+        self.log.publish = cut  # type: ignore[method-assign, assignment]
+
+    async def has(self, stock: tuple[int, dict[str, Any]]) -> bool:
+        """Whether so many lamps are on hand and these orders hold some; as many are reserved."""
+        try:
+            levels = [level async for level in all_levels(self.redis)]
+            held = {h.order_id: dict(h.units) async for h in all_holdings(self.redis)}
+        except TransientError:  # a connection to the server that crashed
+            return False
+        reserved = sum(units[LAMP] for units in held.values())
+        return [(v.on_hand, held, v.reserved) for v in levels] == [(*stock, reserved)]
+
     def sold(self) -> set[str]:
         """The orders that were told that they have their stock."""
-        return self._told(StockReserved)
+        return self.told(StockReserved)
 
     def rejected(self) -> set[str]:
-        return self._told(StockRejected)
+        return self.told(StockRejected)
 
-    def _told(self, fact: type[Fact]) -> set[str]:
+    def told(self, fact: type[Fact]) -> set[str]:
+        """The subjects of which such a fact is told."""
         return {
             (record.key or b"").decode()
             for record in self.topics.appended
-            if record.topic == INVENTORY_EVENTS.name and fact.TYPE.encode() in (record.value or b"")
+            if f'"{fact.TYPE}"'.encode() in (record.value or b"")
         }
 
 
@@ -246,6 +291,73 @@ def _goes_back_once_after(name: str, disk: Disk, monkeypatch: pytest.MonkeyPatch
         return done
 
     monkeypatch.setattr(PartitionStore, name, last)
+
+
+async def test_p1_a_partition_may_go_back_to_before_its_first_commit(disk: Disk) -> None:
+    async with Inventory(disk.server.redis_url).working() as inventory:
+        inventory.say(counted(LAMP, 1), stock_subject(SELLER, LAMP))
+        await inventory.rest()
+        disk.keep()
+        inventory.say(placed((LAMP, 1), order_id=AWAY), AWAY)
+        await inventory.rest()
+        assert inventory.sold() == {AWAY}
+
+        disk.go_back()
+        inventory.say(placed((LAMP, 1), order_id=HERE), HERE)
+        await until(lambda: _has(inventory.rejected(), HERE), "it gets its answer")
+        known = (1, {AWAY: {LAMP: 1}})
+        await until(lambda: inventory.has(known), "what was told before is known")
+
+        assert inventory.sold() == {AWAY}
+        assert inventory.refused == []
+
+
+async def test_p1_what_was_asked_and_never_told_is_counted_once_beside_levels_that_hold_it(
+    disk: Disk,
+) -> None:
+    async with Inventory(disk.server.redis_url).working() as inventory:
+        inventory.say(counted(LAMP, 2), stock_subject(SELLER, LAMP))
+        await inventory.rest()
+        disk.keep()
+        inventory.publish_only(WAREHOUSE, ())
+        inventory.say(adjusted(LAMP, 2), stock_subject(SELLER, LAMP))
+        inventory.say(placed((LAMP, 1), order_id=HERE), HERE)
+        asked = (4, {HERE: {LAMP: 1}})
+        await until(lambda: inventory.has(asked), "the stock is asked")
+        inventory.say(placed((LAMP, 1), order_id=AWAY), AWAY)
+        await until(lambda: _has(inventory.sold(), AWAY), "it gets its answer, and the level")
+        assert inventory.sold() == {AWAY}
+
+        disk.go_back()
+        inventory.went_back.set()
+        both = (4, {AWAY: {LAMP: 1}, HERE: {LAMP: 1}})
+        await until(lambda: inventory.has(both), "what was not told is decided again")
+
+        assert inventory.sold() == {AWAY, HERE}
+        inventory.say(placed((LAMP, 3), order_id=NEXT), NEXT)
+        await inventory.rest()
+        assert inventory.rejected() == {NEXT}
+
+
+async def test_p1_a_level_whose_commit_was_never_told_is_no_change(disk: Disk) -> None:
+    """Levels are published before the journal: who dies between the two has told only them."""
+    async with Inventory(disk.server.redis_url).working() as inventory:
+        inventory.say(counted(LAMP, 1), stock_subject(SELLER, LAMP))
+        await inventory.rest()
+        disk.keep()
+        inventory.publish_only(WAREHOUSE, {STOCK_LEVELS.name})
+        inventory.say(placed((LAMP, 1), order_id=HERE), HERE)
+        await until(lambda: _has(inventory.told(StockDepleted), f"{SELLER}/{LAMP}"), "told")
+        assert inventory.sold() == set()
+
+        disk.go_back()
+        inventory.went_back.set()
+        await until(lambda: _has(inventory.sold(), HERE), "it is decided again")
+
+        assert inventory.sold() == {HERE}
+        assert inventory.rejected() == set()
+        held = (1, {HERE: {LAMP: 1}})
+        await until(lambda: inventory.has(held), "nothing else is counted")
 
 
 async def test_p1_a_redis_that_is_emptied_under_a_worker_answers_no_order(disk: Disk) -> None:

@@ -196,12 +196,14 @@ class Model:
             level.on_hand += on_hand
             level.reserved += reserved
             level.version += 1
-            rows.append(self._row(sku, units, depleted=had > 0 and level.on_hand == level.reserved))
+            depleted = had > 0 and level.on_hand == level.reserved
+            rows.append(self._row(sku, units, on_hand, reserved, depleted=depleted))
         return Answer(outcome, tuple(rows))
 
-    def _row(self, sku: str, units: int, *, depleted: bool = False) -> Row:
+    def _row(self, sku: str, units: int, *changes: int, depleted: bool = False) -> Row:
         level = self.level(sku)
-        return Row(sku, units, level.on_hand, level.reserved, level.version, depleted)
+        by = changes or (0, 0)
+        return Row(sku, units, level.on_hand, level.reserved, level.version, depleted, *by)
 
 
 skus = st.sampled_from(SKUS)

@@ -218,6 +218,14 @@ class Stock:
 
 
 def row(
-    sku: str, units: int, on_hand: int, reserved: int, version: int, *, depleted: bool = False
+    sku: str,
+    units: int,
+    on_hand: int,
+    reserved: int,
+    version: int,
+    changes: tuple[int, int] = (0, 0),
+    *,
+    depleted: bool = False,
 ) -> Row:
-    return Row(sku, units, on_hand, reserved, version, depleted)
+    """`changes` of what is on hand, and of what is reserved."""
+    return Row(sku, units, on_hand, reserved, version, depleted, *changes)

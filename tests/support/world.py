@@ -87,7 +87,7 @@ class Stock:
         sku, change = args
         on_hand, reserved, version = self.levels[seller, sku]
         if on_hand + change < reserved:
-            row = [sku, change, on_hand, reserved, version, 0]
+            row = [sku, change, on_hand, reserved, version, 0, 0, 0]
             return json.dumps(["below_reserved", [row]]).encode()
         return json.dumps(["counted", [self._row(seller, sku, change, change, 0)]]).encode()
 
@@ -98,7 +98,7 @@ class Stock:
         wanted = dict(zip(args[1::2], args[2::2], strict=True))
         lacking = [s for s, n in wanted.items() if self._available(seller, s) < n]
         if lacking:
-            rows = [[s, wanted[s], *self.levels[seller, s], 0] for s in lacking]
+            rows = [[s, wanted[s], *self.levels[seller, s], 0, 0, 0] for s in lacking]
             return json.dumps(["rejected", rows]).encode()
         self.held[seller, order] = Counter(wanted)
         rows = [self._row(seller, sku, n, 0, n) for sku, n in wanted.items()]
@@ -123,7 +123,7 @@ class Stock:
     def _lasts(self, levels: str, args: list[Any]) -> bytes:
         seller, wanted = _seller(levels), dict(zip(args[::2], args[1::2], strict=True))
         lacking = [s for s, n in wanted.items() if self._available(seller, s) < n]
-        rows = [[s, wanted[s], *self.levels[seller, s], 0] for s in lacking]
+        rows = [[s, wanted[s], *self.levels[seller, s], 0, 0, 0] for s in lacking]
         return json.dumps(["lacking" if rows else "lasts", rows]).encode()
 
     def _available(self, seller: str, sku: str) -> int:
@@ -135,7 +135,7 @@ class Stock:
         level = self.levels[seller, sku]
         self.levels[seller, sku] = [level[0] + on_hand, level[1] + reserved, level[2] + 1]
         depleted = before > 0 and self._available(seller, sku) == 0
-        return [sku, units, *self.levels[seller, sku], int(depleted)]
+        return [sku, units, *self.levels[seller, sku], int(depleted), on_hand, reserved]
 
 
 @dataclass

@@ -16,7 +16,7 @@ from shared.decode import Decoder
 from shared.errors import TransientError
 from shared.events.envelope import encode
 from shared.events.payment import PAYMENT_EVENTS, VerificationStarted
-from shared.kafka_log import mark_headers
+from shared.kafka_log import mark_headers, part_headers
 from shared.log import Mark
 from shared.opening import Opened, Opening
 from shared.partition import no_step
@@ -38,7 +38,8 @@ async def rebuilt(settings: Settings) -> Opened:
     )
     started = VerificationStarted(amount=TOTAL, ends=WINDOW_END)
     value = encode(started, id_="asked", source="payment", subject=ORDER, time=PURCHASED, version=1)
-    texts = mark_headers(Mark("payment", 0, 1, {}), 0, 1)
+    mark = Mark("payment", 0, 1, {})
+    texts = mark_headers(mark) | part_headers(mark, 0, [[]])
     headers = tuple((name, text.encode()) for name, text in texts.items())
     topics.append(PAYMENT_EVENTS.name, 0, ORDER.encode(), value, headers)
     opening = Opening(

@@ -12,12 +12,12 @@ from typer.testing import CliRunner, Result
 from services.cli import reconcile
 from services.cli.app import app
 from services.cli.differences import Difference, differences_of_partition
-from services.cli.rebuild import Bench
+from services.cli.rebuild import Bench, forget_wrong_answers
 from services.cli.reconcile import compare, refuse_unfinished
 from services.deadlines.app import build as build_deadlines
 from services.inventory.app import build as build_inventory
 from services.inventory.state import OrderStock
-from services.inventory.store import Level, all_levels
+from services.inventory.store import Level, all_levels, levels_key, order_key
 from services.simulator.fate import Allowed, Fate
 from services.simulator.memory_redis import MemoryRedis, connect_to
 from services.simulator.network import Beside, Server
@@ -35,7 +35,7 @@ from shared.events.inventory import (
 )
 from shared.events.payment import PAYMENT_EVENTS
 from shared.events.warehouse import stock_subject
-from shared.kafka_log import mark_headers
+from shared.kafka_log import mark_headers, part_headers
 from shared.log import Mark
 from shared.policy import Policies
 from shared.service import Service
@@ -99,7 +99,8 @@ async def test_what_began_before_the_facts_do_is_no_difference() -> None:
         value = encode(
             reserved, id_=order_id, source="inventory", subject=order_id, time=NOON, version=1
         )
-        texts = mark_headers(Mark("inventory", 0, nth, {}), 0, 1)
+        mark = Mark("inventory", 0, nth, {})
+        texts = mark_headers(mark) | part_headers(mark, 0, [[]])
         headers = tuple((name, text.encode()) for name, text in texts.items())
         topics.append(INVENTORY_EVENTS.name, 0, order_id.encode(), value, headers)
     ours = at_a_bench(INVENTORY, redis, topics)
@@ -117,12 +118,7 @@ async def test_what_began_before_the_facts_do_is_no_difference() -> None:
 async def test_p1_stock_that_only_a_later_partition_tells_of_is_rebuilt() -> None:
     """What crosses orders is brought up with the first partition, whose own journal is empty."""
     redis, topics = memory(), Topics(2, lambda: to_ms(NOON))
-    level = StockLevelChanged(
-        seller_id=SELLER, sku="KETTLE", on_hand=5, reserved=0, available=5, level_version=1
-    )
-    subject = stock_subject(SELLER, "KETTLE")
-    value = encode(level, id_="level", source="inventory", subject=subject, time=NOON, version=1)
-    topics.append(STOCK_LEVELS.name, 1, subject.encode(), value, STRUCTURED)
+    tell_level(topics, partition=1)
     ours = at_a_bench(INVENTORY, redis, topics, partitions=2)
 
     for partition in range(2):
@@ -130,6 +126,55 @@ async def test_p1_stock_that_only_a_later_partition_tells_of_is_rebuilt() -> Non
 
     assert [found async for found in all_levels(redis)] == [Level(SELLER, "KETTLE", 5, 0, 1)]
     assert await compare(ours, unheard) == []
+
+
+async def test_p1_a_rebuild_forgets_what_an_emptied_redis_was_asked_in_vain() -> None:
+    """Between two trips of a worker, somebody emptied it: the stock's answer lies alone in it."""
+    redis, topics = memory(), Topics(1, lambda: to_ms(NOON))
+    tell_level(topics, partition=0)
+    await keep_kettles(redis, 3)
+    await say(redis, "HSET", order_key(SELLER, ORDER), "reserve", '["rejected",[]]')
+    ours = at_a_bench(INVENTORY, redis, topics)
+
+    await forget_wrong_answers(ours)
+    await ours.opening(0, unheard).open("token")
+
+    assert [found async for found in all_levels(redis)] == [Level(SELLER, "KETTLE", 5, 0, 1)]
+    assert await say(redis, "HGET", order_key(SELLER, ORDER), "reserve") is None
+
+
+async def test_p1_a_rebuild_keeps_the_stock_beside_a_partition_that_is_there() -> None:
+    redis = memory()
+    await keep_kettles(redis, 3)
+    await say(redis, "HSET", "{inventory:0}:meta", "commit", "1")
+
+    await forget_wrong_answers(at_a_bench(INVENTORY, redis, Topics(1, lambda: to_ms(NOON))))
+
+    assert [found async for found in all_levels(redis)] == [Level(SELLER, "KETTLE", 3, 0, 1)]
+
+
+async def say(redis: Redis, *command: str) -> Any:
+    return await redis.execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+async def keep_kettles(redis: Redis, on_hand: int) -> None:
+    await say(redis, "HSET", levels_key(SELLER), "KETTLE", f"{on_hand} 0 1")
+
+
+def tell_level(topics: Topics, partition: int) -> None:
+    level = StockLevelChanged(
+        seller_id=SELLER,
+        sku="KETTLE",
+        on_hand=5,
+        reserved=0,
+        available=5,
+        on_hand_change=5,
+        reserved_change=0,
+        level_version=1,
+    )
+    subject = stock_subject(SELLER, "KETTLE")
+    value = encode(level, id_="level", source="inventory", subject=subject, time=NOON, version=1)
+    topics.append(STOCK_LEVELS.name, partition, subject.encode(), value, STRUCTURED)
 
 
 def unheard(_partition: int, _facts: int) -> None: ...

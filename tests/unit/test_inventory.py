@@ -52,15 +52,30 @@ from tests.support.stock import (
     reorder_asked,
     restocked,
     returned,
+    row,
 )
 
-LAMPS = Row(sku=LAMP, units=3, on_hand=17, reserved=8, version=41, depleted=False)
-SHADES = Row(sku=SHADE, units=1, on_hand=5, reserved=5, version=9, depleted=True)
+LAMPS = row(LAMP, 3, 17, 8, 41, (-3, 2))
+SHADES = row(SHADE, 1, 5, 5, 9, (0, 1), depleted=True)
 LAMP_LEVEL = StockLevelChanged(
-    seller_id=SELLER, sku=LAMP, on_hand=17, available=9, reserved=8, level_version=41
+    seller_id=SELLER,
+    sku=LAMP,
+    on_hand=17,
+    available=9,
+    reserved=8,
+    on_hand_change=-3,
+    reserved_change=2,
+    level_version=41,
 )
 SHADE_LEVEL = StockDepleted(
-    seller_id=SELLER, sku=SHADE, on_hand=5, available=0, reserved=5, level_version=9
+    seller_id=SELLER,
+    sku=SHADE,
+    on_hand=5,
+    available=0,
+    reserved=5,
+    on_hand_change=0,
+    reserved_change=1,
+    level_version=9,
 )
 UNITS = (SkuQuantity(sku=LAMP, quantity=3), SkuQuantity(sku=SHADE, quantity=1))
 
@@ -91,7 +106,7 @@ def test_r1_a_reservation_says_what_was_taken_and_each_level_depleted_instead_of
 
 
 def test_r4_a_rejection_says_what_lacks_and_no_level() -> None:
-    lacking = Row(sku=LAMP, units=3, on_hand=17, reserved=15, version=41, depleted=False)
+    lacking = row(LAMP, 3, 17, 15, 41)
 
     assert decided(None, ORDER_PLACED, answer("rejected", lacking)) == [
         StockRejected(seller_id=SELLER, lacking=(LackingSku(sku=LAMP, requested=3, available=2),))
@@ -149,9 +164,7 @@ def test_r4_a_cancel_of_an_order_that_holds_nothing_says_nothing(state: OrderSto
 
 def test_r11_a_package_ships_and_its_edit_brings_back() -> None:
     back = SHADES._replace(units=-2, depleted=False)
-    shade_back = StockLevelChanged(
-        seller_id=SELLER, sku=SHADE, on_hand=5, available=0, reserved=5, level_version=9
-    )
+    shade_back = StockLevelChanged(**dict(SHADE_LEVEL))
 
     assert decided(RESERVED, confirmed({LAMP: 3, SHADE: -2}), answer("shipped", LAMPS, back)) == [
         StockShipped(
@@ -188,7 +201,7 @@ def test_r17_the_question_of_a_return_names_each_sku_once_with_what_came_of_it()
 @pytest.mark.parametrize("state", [RELEASED, SHIPPED, RESERVED])
 def test_r19_whether_the_stock_lasts_is_said_with_what_lacks(state: OrderStock) -> None:
     asked = reorder_asked({LAMP: 3, SHADE: 1})
-    lacking = Row(sku=LAMP, units=3, on_hand=17, reserved=15, version=41, depleted=False)
+    lacking = row(LAMP, 3, 17, 15, 41)
 
     assert decided(state, asked, answer("lasts")) == [ReorderChecked(seller_id=SELLER, nth=2)]
     assert decided(state, asked, answer("lacking", lacking)) == [

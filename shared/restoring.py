@@ -1,0 +1,165 @@
+"""What crosses a service's orders, brought up to what all of its partitions have told of it (P1).
+
+Where Redis has gone back, before any task decides: what a partition has not folded yet is given
+away no second time, and what no commit told counts no second time when it is decided again.
+"""
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from typing import Any, NamedTuple, TypeVar
+
+from shared.batch import Desk
+from shared.clock import BusinessClock
+from shared.decode import Decoder, Reading, Record
+from shared.documents import S
+from shared.errors import RefusedStart
+from shared.events.envelope import Event
+from shared.log import Commits, Log, origin_of
+from shared.partition_store import PartitionStore, Reached
+from shared.service import Service, Told
+
+FOLD_AT_ONCE = 500
+"""Facts folded in one commit: Redis answers other clients within 10 ms meanwhile."""
+LEVELS_MARGIN_MS = 600_000
+"""How far the clocks of workers, whose times are in Kafka, may be apart."""
+
+UNTOLD = 5_000
+"""Records at the end of a topic's partition among which are all that a commit has told that its
+journal does not tell: some times what the tasks have on their way to it at a time."""
+
+T = TypeVar("T")
+
+
+class _Window(NamedTuple):
+    """The records of a topic to look at: all, the last of each partition, or those since."""
+
+    last: int | None = None
+    since_ms: int | None = None
+
+
+class Restoring:
+    """What one partition does about it when it is opened."""
+
+    def __init__(
+        self, desk: Desk[S], store: PartitionStore, log: Log, clock: BusinessClock
+    ) -> None:
+        self._service: Service[Any] = desk.service
+        self._partitions = desk.partitions
+        self._store = store
+        self._log = log
+        self._clock = clock
+        readings = [Reading(topic, topic.facts) for topic in self._service.restores]
+        self._decoder = Decoder(self._service.name, readings, desk.partitions)
+
+    async def restore(self, *, behind: bool, rebuild: bool) -> None:
+        """Bring it up before anything is decided, where it may be old; `behind` says that Redis
+        is, for this partition, and `rebuild` that it was emptied.
+
+        It may be old though this partition is not, where Redis lost what only others had done: so
+        it is made sure of once in each run of Redis. Raises RefusedStart where Redis was emptied
+        under its workers.
+        """
+        first = not await self._store.is_known_run()
+        if not first and (rebuild or not behind):
+            return
+        reached = await self._store.all_reached(self._partitions)
+        if rebuild:
+            await self._restore(_Window(), reached)
+        elif behind or await self._any_behind(reached):
+            since_ms = await self._known_until_ms(reached)
+            await self._restore(_Window(since_ms=since_ms), reached)
+        else:
+            await self._restore(_Window(last=UNTOLD), reached)
+        await self._store.know_run()
+
+    async def _restore(self, window: _Window, reached: Sequence[Reached]) -> None:
+        journal, commits = self._service.journal.name, []
+        for partition, known in enumerate(reached):
+            commits.append(Commits(known.commit_number))
+            async with aclosing(self._records(journal, partition, window)) as log:
+                async for _, records in log:
+                    for record in records:
+                        commits[partition].take(record)
+        assert self._service.restore is not None, "who restores says how"
+        async with aclosing(self._told(window, commits)) as told:
+            await self._service.restore(told, self._store.ask)
+
+    async def _told(
+        self, window: _Window, commits: Sequence[Commits]
+    ) -> AsyncGenerator[Sequence[Told], None]:
+        """What all partitions have told of what crosses orders, some at a time."""
+        for topic in self._service.restores:
+            for partition in range(self._partitions):
+                async with aclosing(self._records(topic.name, partition, window)) as log:
+                    async for begin, records in log:
+                        found = [
+                            (r, self._decoder.decode(r, self._clock.timeline)) for r in records
+                        ]
+                        told = [
+                            Told(event, _counts(record, event, commits), trimmed=begin > 0)
+                            for record, event in found
+                            if isinstance(event, Event)
+                        ]
+                        for some in some_at_a_time(told):
+                            yield some
+
+    async def _records(
+        self, topic: str, partition: int, window: _Window
+    ) -> AsyncGenerator[tuple[int, Sequence[Record]], None]:
+        """A partition's records, some at a time, each with the first offset that is still there."""
+        begin, end = (await self._log.bounds([topic], partition))[topic]
+        start = begin if window.last is None else max(begin, end - window.last)
+        if window.since_ms is not None:
+            start = await self._log.offset_at(topic, partition, window.since_ms)
+        async with aclosing(self._log.records(topic, partition, start, end)) as log:
+            async for records in log:
+                yield begin, records
+
+    async def _any_behind(self, reached: Sequence[Reached]) -> bool:
+        """Whether Redis lacks what some partition has published; it may not lack all of it."""
+        journal, partitions = self._service.journal.name, self._partitions
+        ends = await self._log.ends(journal, partitions)
+        told = [
+            (await self._log.last_commit(journal, p, known.journal))[0]
+            if end > (known.journal or 0)
+            else 0
+            for p, (end, known) in enumerate(zip(ends, reached, strict=True))
+        ]
+        # Asked again: what was published meanwhile was committed before.
+        now = await self._store.all_reached(partitions)
+        numbers = [known.commit_number for known in now]
+        if any(told) and not any(numbers):
+            p = next(p for p, last in enumerate(told) if last)
+            raise emptied(self._service, p, told[p])
+        return any(last > number for last, number in zip(told, numbers, strict=True))
+
+    async def _known_until_ms(self, reached: Sequence[Reached]) -> int | None:
+        """A wall instant up to which Redis certainly knew everything; None where it is empty."""
+        name, last_ms = self._service.journal.name, 0
+        for p, (_, journal) in enumerate(reached):
+            if journal:
+                async with aclosing(self._log.records(name, p, journal - 1, journal)) as log:
+                    async for records in log:
+                        last_ms = max(last_ms, records[-1].timestamp)
+        return last_ms - LEVELS_MARGIN_MS if last_ms else None
+
+
+def emptied(service: Service[Any], partition: int, number: int) -> RefusedStart:
+    """The refusal of an empty Redis beside a journal that holds a commit of this number."""
+    return RefusedStart(
+        f"Redis is empty for {service.name}, partition {partition}, but its journal"
+        f" {service.journal.name} holds commit {number}: it was emptied, or is another",
+        "Check REDIS_URL; if it is right and what it held is lost, end all workers of"
+        f" {service.name} and run `orderflow rebuild {service.name}`",
+    )
+
+
+def some_at_a_time(all_: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Facts as they are folded: FOLD_AT_ONCE at a time."""
+    for at in range(0, len(all_), FOLD_AT_ONCE):
+        yield all_[at : at + FOLD_AT_ONCE]
+
+
+def _counts(record: Record, event: Event[Any], commits: Sequence[Commits]) -> bool:
+    origin = origin_of(record)
+    return origin is None or commits[origin.partition].tell(origin.commit_number, event.causationid)
