@@ -59,12 +59,13 @@ def lapse(case: Case[AuthorizationLapsed]) -> Facts:
     """R7: what lapsed is held no more; before its capture it is asked for again.
 
     Of a payment that was captured in part the rest can not be captured any more: a person has to
-    look. R25: where the authorisation is not told yet, the lapse is remembered until it is.
+    look. R25: where the authorisation is not told yet, the lapse is remembered until it is; what
+    was taken back before can not lapse any more.
     """
     facts: list[Fact] = []
     payments = _payments(case.known, case.said.payment_id)
     if not any(payment.authorized.arrived_minor for payment in payments):
-        known_of = case.said.payment_id in case.known.lapsed_early
+        known_of = case.said.payment_id in (*case.known.lapsed_early, *case.known.taken_back)
         return () if known_of else (PaymentLapsed(payment_id=case.said.payment_id),)
     for payment in payments:
         missing_minor = payment.pending_minor("capture")

@@ -131,20 +131,20 @@ def settle(
 def follow_up(
     known: Verification, facts: Sequence[Fact], said: PaymentAuthorized | PaymentCaptured
 ) -> list[Fact]:
-    """R7: of money that comes, what had been taken back or had lapsed before; see `facts` for what
-    came.
+    """R7: of money that comes, what had lapsed or been taken back before; see `facts` for what
+    came. What had lapsed first could not be taken back any more.
     """
     payment_id, currency = said.payment_id, said.amount.currency
     came = after(known, facts)
-    there_minor = came.payment(payment_id, currency).there_minor
     returned: list[Fact] = []
-    if payment_id in known.taken_back and there_minor:
-        amount = Money(amount_minor=there_minor, currency=currency)
-        returned.append(MoneyReturned(payment_id=payment_id, amount=amount, how="reversed"))
-    held_minor = after(came, returned).payment(payment_id, currency).held_minor
+    held_minor = came.payment(payment_id, currency).held_minor
     if isinstance(said, PaymentAuthorized) and payment_id in known.lapsed_early and held_minor:
         amount = Money(amount_minor=held_minor, currency=currency)
         returned.append(MoneyReturned(payment_id=payment_id, amount=amount, how="lapsed"))
+    there_minor = after(came, returned).payment(payment_id, currency).there_minor
+    if payment_id in known.taken_back and there_minor:
+        amount = Money(amount_minor=there_minor, currency=currency)
+        returned.append(MoneyReturned(payment_id=payment_id, amount=amount, how="reversed"))
     before = known.payment(payment_id, currency)
     return [*returned, *withdraw(known, after(came, returned), before)]
 
