@@ -100,11 +100,11 @@ class Payment(Model):
     @property
     def taken_back_minor(self) -> int:
         """What was taken back so that the payment is good no more: all that was reversed, and what
-        was refunded where nothing of the captured money is left.
+        was refunded where nothing is left of the captured money that was not asked back.
         """
-        captured, reversed_minor = self.captured, self.told.get("reversed", 0)
-        all_is_back = 0 < captured.arrived_minor <= captured.returned_minor
-        return captured.returned_minor if all_is_back else reversed_minor
+        returned_minor = self.captured.returned_minor
+        all_is_back = 0 < self.kept_minor <= returned_minor - self.refund_asked_minor
+        return returned_minor if all_is_back else self.told.get("reversed", 0)
 
     @property
     def there_minor(self) -> int:
