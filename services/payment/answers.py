@@ -5,7 +5,7 @@ from datetime import datetime
 
 from services.payment.case import Case
 from services.payment.funds import Payment, Request, Way
-from services.payment.money import ask_again, withdraw
+from services.payment.money import after, make_up, withdraw
 from services.payment.state import Lapsed, Verification
 from shared.events.deadlines import DeadlineReached
 from shared.events.envelope import Fact
@@ -50,33 +50,26 @@ def record_return(case: Case[PaymentVoided | PaymentRefunded]) -> Facts:
     returned = _returned(payment, way, said.amount.amount_minor - payment.told.get(way, 0))
     if not returned:
         return ()
-    after = case.known.after(returned[0])
-    facts = [*returned, *withdraw(case.known, after, payment)]
-    return [*facts, *ask_again(after, case.time, case.answer_due)]
+    now = case.known.after(returned[0])
+    facts = [*returned, *withdraw(case.known, now, payment)]
+    return [*facts, *make_up(case.known, now, case.time, case.answer_due)]
 
 
 def lapse(case: Case[AuthorizationLapsed]) -> Facts:
-    """R7: what lapsed is held no more; before its capture it is asked for again.
+    """R7: what lapsed is held no more, and is made up for where it is owed.
 
-    Of a payment that was captured in part the rest can not be captured any more: a person has to
-    look. R25: where the authorisation is not told yet, the lapse is remembered until it is.
+    R25: where the authorisation is not told yet, the lapse is remembered until it is; what was
+    taken back before can not lapse any more.
     """
-    facts: list[Fact] = []
-    payments = _payments(case.known, case.said.payment_id)
+    known, payment_id = case.known, case.said.payment_id
+    payments = _payments(known, payment_id)
     if not any(payment.authorized.arrived_minor for payment in payments):
-        known_of = case.said.payment_id in case.known.lapsed_early
-        return () if known_of else (PaymentLapsed(payment_id=case.said.payment_id),)
+        known_of = payment_id in (*known.lapsed_early, *known.taken_back)
+        return () if known_of else (PaymentLapsed(payment_id=payment_id),)
+    facts: list[Fact] = []
     for payment in payments:
-        missing_minor = payment.pending_minor("capture")
         facts += _returned(payment, "lapsed", payment.held_minor)
-        if missing_minor and payment.captured.arrived_minor:
-            facts.append(
-                _stuck(payment, "capture_failed", missing_minor, case.at, case.said.reason)
-            )
-    after = case.known
-    for fact in facts:
-        after = after.after(fact)
-    return [*facts, *ask_again(after, case.time, case.answer_due)]
+    return [*facts, *make_up(known, after(known, facts), case.time, case.answer_due)]
 
 
 def reverse(case: Case[PaymentReversed | PaymentChargedBack]) -> Facts:
@@ -123,11 +116,14 @@ def _returned(payment: Payment, way: Way, new_minor: int) -> list[MoneyReturned]
 
 
 def fail(case: Case[RequestFailed]) -> Facts:
-    """R23: a request that the provider answered with no is stuck, if it was not done meanwhile."""
+    """R23: a request that the provider answered with no is stuck, once, if it was not done
+    meanwhile.
+    """
     said = case.said
     return [
         _stuck(payment, FAILED[said.request], pending_minor, case.at, said.reason)
         for payment in _payments(case.known, said.payment_id)
+        if said.request not in payment.failed
         if (pending_minor := payment.pending_minor(said.request))
     ]
 

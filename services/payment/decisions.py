@@ -1,8 +1,8 @@
 """Whether an order's payment is good, what is captured of it, and what goes back: R5, R6, R7, R23.
 
 `TABLE` says for every event and every standing of the order whether its rule applies (R25). Here
-are the verification and what becomes of the order; `money.py` has what is owed, and what becomes of
-money that is not, `answers.py` what else the provider says of money, or does not.
+are the verification and what becomes of the order; `owed.py` has what is owed, `money.py` what
+becomes of money, `answers.py` what else the provider says of money, or does not.
 """
 
 from collections import Counter
@@ -13,15 +13,14 @@ from services.payment.answers import fail, get_stuck, lapse, record_return, reve
 from services.payment.case import Case
 from services.payment.money import (
     after,
-    approved_payment,
-    ask_again,
     capture_first,
     follow_up,
     give_all_back,
     give_back,
-    parts_of,
+    make_up,
     settle,
 )
+from services.payment.owed import approved_payment, parts_of
 from services.payment.state import Awaiting, Lapsed, Payer, Standing, Verification
 from shared.events.deadlines import DeadlineReached
 from shared.events.envelope import Fact
@@ -154,7 +153,8 @@ def _verify(case: Case[PaymentAuthorized | PaymentCaptured], total: Money) -> Fa
         captured = isinstance(said, PaymentCaptured)
         approved = PaymentApproved(payment_id=said.payment_id, amount=total, captured=captured)
         facts = [approved, *follow_up(case.known, [approved], said)]
-        return [*facts, *ask_again(after(case.known, facts), case.time, case.answer_due)]
+        now = after(case.known, facts)
+        return [*facts, *make_up(case.known, now, case.time, case.answer_due)]
     detail = f"{_shown(said.amount)} instead of {_shown(total)}"
     refused = _refused(case.known.payer, "payment_mismatch", said.payment_id, detail)
     return [refused, *settle(case.known.after(refused), said, case.time, case.answer_due)]

@@ -17,7 +17,7 @@ class Funds(Model):
 
     arrived_minor: Minor = 0
     asked_minor: Minor = 0
-    """How much was asked back, with what had returned unasked before."""
+    """How much was asked back, with what returned unasked."""
     returned_minor: Minor = 0
 
     @property
@@ -25,14 +25,25 @@ class Funds(Model):
         """What returned, asked or unasked, or will: it is not asked for again."""
         return max(self.asked_minor, self.returned_minor)
 
+    @property
+    def pending_minor(self) -> int:
+        """What was asked back, and is not back."""
+        return max(0, self.asked_minor - self.returned_minor)
+
     def arrive(self, amount_minor: int) -> Self:
         return self.model_copy(update={"arrived_minor": self.arrived_minor + amount_minor})
 
     def ask_back(self, amount_minor: int) -> Self:
         return self.model_copy(update={"asked_minor": self.leaving_minor + amount_minor})
 
-    def come_back(self, amount_minor: int) -> Self:
-        return self.model_copy(update={"returned_minor": self.returned_minor + amount_minor})
+    def come_back(self, amount_minor: int, *, asked: bool = False) -> Self:
+        """What returns unasked is no part of what was asked back."""
+        back = self.model_copy(update={"returned_minor": self.returned_minor + amount_minor})
+        return back if asked else back.pend(self.pending_minor)
+
+    def pend(self, amount_minor: int) -> Self:
+        """With that much asked back which is not back."""
+        return self.model_copy(update={"asked_minor": self.returned_minor + amount_minor})
 
 
 Kind = Literal["authorized", "captured"]
@@ -40,13 +51,17 @@ Way = Literal["voided", "lapsed", "refunded", "reversed"]
 """How money returned."""
 Request = Literal["capture", "void", "refund"]
 REQUESTS: tuple[Request, ...] = ("capture", "void", "refund")
+ANSWERS: tuple[Way, ...] = ("voided", "refunded")
+"""How money returns that was asked back; otherwise it returns unasked."""
 
 
 class Payment(Model):
     """One payment, by what the gateway says of it; money of a second currency is kept apart.
 
     `told` is what returned by each way, as the gateway's totals; `answer_due` until when it is to
-    answer a request: none where it was silent for too long or said no, that one is stuck (R23).
+    answer a request: none where it was silent for too long or said no, that one is stuck (R23);
+    `failed` are those that it said no to. What was asked for and can not be done any more is asked
+    for no more, so that it does not count against money that comes later.
     """
 
     payment_id: Identifier
@@ -54,8 +69,11 @@ class Payment(Model):
     authorized: Funds = Funds()
     captured: Funds = Funds()
     capture_asked_minor: Minor = 0
+    refund_asked_minor: Minor = 0
+    """How much was asked back of what was captured, without what returned unasked."""
     told: Mapping[Way, Minor] = {}
     answer_due: Mapping[Request, Instant] = {}
+    failed: tuple[Request, ...] = ()
 
     @property
     def held_minor(self) -> int:
@@ -65,6 +83,16 @@ class Payment(Model):
         return max(0, authorized.arrived_minor - gone_minor)
 
     @property
+    def free_minor(self) -> int:
+        """What is held, and not to be voided."""
+        return self.held_minor - self.pending_minor("void")
+
+    @property
+    def kept_minor(self) -> int:
+        """What is captured and was not asked back. What returned unasked is not captured again."""
+        return self.captured.arrived_minor - self.refund_asked_minor
+
+    @property
     def has_come(self) -> bool:
         """Whether money of it was ever told of."""
         return self.authorized.arrived_minor + self.captured.arrived_minor > 0
@@ -72,11 +100,11 @@ class Payment(Model):
     @property
     def taken_back_minor(self) -> int:
         """What was taken back so that the payment is good no more: all that was reversed, and what
-        was refunded where nothing of the captured money is left.
+        was refunded where nothing is left of the captured money that was not asked back.
         """
-        captured, reversed_minor = self.captured, self.told.get("reversed", 0)
-        all_is_back = 0 < captured.arrived_minor <= captured.returned_minor
-        return captured.returned_minor if all_is_back else reversed_minor
+        returned_minor = self.captured.returned_minor
+        all_is_back = 0 < self.kept_minor <= returned_minor - self.refund_asked_minor
+        return returned_minor if all_is_back else self.told.get("reversed", 0)
 
     @property
     def there_minor(self) -> int:
@@ -90,15 +118,13 @@ class Payment(Model):
         """What was asked for and is not done. What is no longer held is not captured any more, and
         what was captured is not voided any more.
         """
-        authorized, captured = self.authorized, self.captured
         match request:
             case "capture":
-                rest = self.capture_asked_minor - captured.arrived_minor
-                return max(0, min(rest, self.held_minor))
+                rest_minor = self.capture_asked_minor - self.captured.arrived_minor
+                return max(0, min(rest_minor, self.held_minor))
             case "void":
-                rest = authorized.asked_minor - authorized.returned_minor
-                return max(0, min(rest, self.held_minor))
-        return max(0, captured.asked_minor - captured.returned_minor)
+                return min(self.authorized.pending_minor, self.held_minor)
+        return self.captured.pending_minor
 
     @property
     def is_pending(self) -> bool:
@@ -117,7 +143,8 @@ class Payment(Model):
         dues = dict(self.answer_due)
         if due is not None:
             dues[request] = min([*waits, due])
-        changes: dict[str, Any] = {"answer_due": dues}
+        failed = tuple(each for each in self.failed if each != request)
+        changes: dict[str, Any] = {"answer_due": dues, "failed": failed}
         match request:
             case "capture":
                 changes["capture_asked_minor"] = self.captured.arrived_minor + amount_minor
@@ -126,27 +153,48 @@ class Payment(Model):
                 changes["authorized"] = self.authorized.ask_back(amount_minor)
             case "refund":
                 changes["captured"] = self.captured.ask_back(amount_minor)
+                changes["refund_asked_minor"] = self.refund_asked_minor + amount_minor
         return self.model_copy(update=changes)
 
     def arrive(self, kind: Kind, amount_minor: int) -> Self:
-        """What was reversed before its capture was told is captured money, too."""
+        """More captured than was left of the authorisation had been captured before it was reversed
+        and told: what was reversed is captured money then.
+        """
         arrived: dict[str, Funds] = {kind: getattr(self, kind).arrive(amount_minor)}
         if kind == "captured" and not self.captured.arrived_minor:
-            reversed_minor = self.told.get("reversed", 0)
-            arrived["captured"] = arrived["captured"].come_back(reversed_minor)
-            arrived["authorized"] = self.authorized.come_back(-reversed_minor)
-        return self.model_copy(update=arrived)
+            authorized = self.authorized
+            beyond_minor = amount_minor + authorized.returned_minor - authorized.arrived_minor
+            refunded_minor = max(0, min(beyond_minor, self.told.get("reversed", 0)))
+            arrived["captured"] = arrived["captured"].come_back(refunded_minor)
+            arrived["authorized"] = authorized.come_back(-refunded_minor)
+        return self.model_copy(update=arrived).as_far_as_it_can_be_done()
 
     def come_back(self, way: Way, amount_minor: int) -> Self:
         """What is reversed is captured money where there is some (see the gateway's fact)."""
         captured = way == "refunded" or (way == "reversed" and self.captured.arrived_minor > 0)
         kind: Kind = "captured" if captured else "authorized"
         told = {**self.told, way: self.told.get(way, 0) + amount_minor}
-        return self.model_copy(
-            update={kind: getattr(self, kind).come_back(amount_minor), "told": told}
-        )
+        left = getattr(self, kind).come_back(amount_minor, asked=way in ANSWERS)
+        return self.model_copy(update={kind: left, "told": told}).as_far_as_it_can_be_done()
 
-    def give_up(self, request: str) -> Self:
-        """A request whose answer nobody waits for any more."""
+    def get_stuck(self, request: Request, *, failed: bool) -> Self:
+        """A request whose answer nobody waits for any more, as that was a no or never came."""
         dues = {each: due for each, due in self.answer_due.items() if each != request}
-        return self.model_copy(update={"answer_due": dues})
+        said_no = (*self.failed, request) if failed and request not in self.failed else self.failed
+        return self.model_copy(update={"answer_due": dues, "failed": said_no})
+
+    def as_far_as_it_can_be_done(self) -> Self:
+        """Without what was asked for and can not be done any more: captures and voids of what is
+        not held, refunds of what is not there, and the wait for them.
+        """
+        pending = {request: self.pending_minor(request) for request in REQUESTS}
+        pending["refund"] = min(pending["refund"], self.there_minor)
+        return self.model_copy(
+            update={
+                "capture_asked_minor": self.captured.arrived_minor + pending["capture"],
+                "authorized": self.authorized.pend(pending["void"]),
+                "captured": self.captured.pend(pending["refund"]),
+                "answer_due": {of: due for of, due in self.answer_due.items() if pending[of]},
+                "failed": tuple(of for of in self.failed if pending[of]),
+            }
+        )

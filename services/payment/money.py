@@ -20,6 +20,8 @@ said of it before:
                                                       approved, it is withdrawn at once
     lapsed before its authorisation is told           what comes is held no more; where it is
                                                       approved, it is asked for again at once
+    held no more, of the approved payment             asked for again; where a part is captured, it
+                                                      is stuck, as one order has one payment
     voided, refunded, lapsed or reversed              recorded; what returned unasked is not asked
                                                       back. A void does not count against a capture:
                                                       a provider refuses the refund of what it
@@ -30,10 +32,10 @@ Every request says until when its answer is due (R23).
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 from services.payment.funds import Kind, Payment
-from services.payment.state import Approved, Closed, Lapsed, Refused, Verification
+from services.payment.owed import approved_payment, out_of_reach_minor, owed_minor, why_not_owed
+from services.payment.state import Lapsed, Verification
 from shared.events.envelope import Fact
 from shared.events.fields import Money
 from shared.events.gateway import PaymentAuthorized, PaymentCaptured
@@ -44,62 +46,11 @@ from shared.events.payment import (
     CaptureRequested,
     MoneyArrived,
     MoneyReturned,
-    NotOwed,
-    PayableItem,
     PaymentRenewed,
+    PaymentStuck,
     RefundRequested,
     VoidRequested,
 )
-from shared.events.storefront import OrderItem, OrderPlaced
-
-
-class Cause(NamedTuple):
-    """Why money is not owed, and for which return."""
-
-    name: NotOwed
-    return_id: str | None = None
-
-
-def parts_of(placed: OrderPlaced) -> tuple[PayableItem, ...]:
-    """What falls on each order item of the order's total, by what its line costs.
-
-    Each takes what is due up to its end less what was due before it, so the parts add up to the
-    total to the cent. Where all lines are free, they share by their units.
-    """
-    free = not any(_price_minor(item) for item in placed.items)
-    shares = [item.quantity if free else _price_minor(item) for item in placed.items]
-    total_minor, sum_, before, parts = placed.order_total.amount_minor, sum(shares), 0, []
-    for item, share in zip(placed.items, shares, strict=True):
-        until = before + share
-        parts.append(
-            PayableItem(
-                order_item_id=item.order_item_id,
-                quantity=item.quantity,
-                amount_minor=total_minor * until // sum_ - total_minor * before // sum_,
-            )
-        )
-        before = until
-    return tuple(parts)
-
-
-def _price_minor(item: OrderItem) -> int:
-    prices = (item.item_price, item.item_tax, item.shipping_price, item.shipping_tax)
-    return sum(price.amount_minor for price in prices if price is not None)
-
-
-def owed_minor(known: Verification) -> int:
-    """What the order owes while it is approved: nothing for units that are gone.
-
-    It depends on how many units are left of each item, not on the order in which others went.
-    """
-    standing = known.standing
-    if not isinstance(standing, Approved | Lapsed):
-        return 0
-    gone_minor = sum(
-        line.amount_minor - line.amount_minor * max(0, line.quantity - line.gone) // line.quantity
-        for line in known.lines
-    )
-    return standing.total.amount_minor - gone_minor
 
 
 def settle(
@@ -119,32 +70,39 @@ def settle(
         return []
     amount = Money(amount_minor=new_minor, currency=currency)
     facts: list[Fact] = [MoneyArrived(payment_id=said.payment_id, amount=amount, how=how)]
-    if isinstance(known.standing, Lapsed) and known.standing.asked == amount:
+    if _renews(known, after(known, facts).payment(said.payment_id, currency), amount):
         facts.append(PaymentRenewed(payment_id=said.payment_id))
     facts += follow_up(known, facts, said)
-    facts += ask_again(after(known, facts), time, due)
+    facts += make_up(known, after(known, facts), time, due)
     settled = after(known, facts)
     facts += give_back(settled, settled.payment(said.payment_id, currency), due)
     return [*facts, *capture(after(known, facts), due)]
 
 
+def _renews(known: Verification, payment: Payment, came: Money) -> bool:
+    """What was asked for again came, and is not what goes back already, told in another order."""
+    if not isinstance(known.standing, Lapsed) or known.standing.asked != came:
+        return False
+    return payment.kept_minor + payment.free_minor >= owed_minor(known)
+
+
 def follow_up(
     known: Verification, facts: Sequence[Fact], said: PaymentAuthorized | PaymentCaptured
 ) -> list[Fact]:
-    """R7: of money that comes, what had been taken back or had lapsed before; see `facts` for what
-    came.
+    """R7: of money that comes, what had lapsed or been taken back before; see `facts` for what
+    came. What had lapsed first could not be taken back any more.
     """
     payment_id, currency = said.payment_id, said.amount.currency
     came = after(known, facts)
-    there_minor = came.payment(payment_id, currency).there_minor
     returned: list[Fact] = []
-    if payment_id in known.taken_back and there_minor:
-        amount = Money(amount_minor=there_minor, currency=currency)
-        returned.append(MoneyReturned(payment_id=payment_id, amount=amount, how="reversed"))
-    held_minor = after(came, returned).payment(payment_id, currency).held_minor
+    held_minor = came.payment(payment_id, currency).held_minor
     if isinstance(said, PaymentAuthorized) and payment_id in known.lapsed_early and held_minor:
         amount = Money(amount_minor=held_minor, currency=currency)
         returned.append(MoneyReturned(payment_id=payment_id, amount=amount, how="lapsed"))
+    there_minor = after(came, returned).payment(payment_id, currency).there_minor
+    if payment_id in known.taken_back and there_minor:
+        amount = Money(amount_minor=there_minor, currency=currency)
+        returned.append(MoneyReturned(payment_id=payment_id, amount=amount, how="reversed"))
     before = known.payment(payment_id, currency)
     return [*returned, *withdraw(known, after(came, returned), before)]
 
@@ -168,7 +126,8 @@ def give_back(known: Verification, payment: Payment, due: datetime) -> list[Fact
     authorized, captured = payment.authorized, payment.captured
     owes_minor = owed_minor(known) if known.owes_to(payment) else 0
     taken_minor = captured.arrived_minor + payment.pending_minor("capture")
-    held_minor = authorized.arrived_minor - max(taken_minor, owes_minor)
+    needed_minor = payment.refund_asked_minor + owes_minor
+    held_minor = authorized.arrived_minor - max(taken_minor, needed_minor)
     amounts = (
         (VoidRequested, held_minor - authorized.leaving_minor),
         (RefundRequested, captured.arrived_minor - owes_minor - captured.leaving_minor),
@@ -183,7 +142,7 @@ def give_back(known: Verification, payment: Payment, due: datetime) -> list[Fact
         )
         for request, amount_minor in amounts
         if amount_minor > 0
-        for cause in [_why_not_owed(known, payment)]
+        for cause in [why_not_owed(known, payment)]
     ]
 
 
@@ -193,12 +152,14 @@ def give_all_back(known: Verification, due: datetime) -> list[Fact]:
 
 
 def capture(known: Verification, due: datetime) -> list[Fact]:
-    """R7: once a package is confirmed, what is owed and not captured is, as far as it is held."""
+    """R7: once a package is confirmed, what is owed and not captured is, as far as it is held and
+    not to be voided.
+    """
     if not (known.shipped and (payment := approved_payment(known))):
         return []
     pending_minor = payment.pending_minor("capture")
-    missing_minor = owed_minor(known) - payment.captured.arrived_minor
-    amount_minor = min(missing_minor, payment.held_minor) - pending_minor
+    missing_minor = owed_minor(known) - payment.kept_minor
+    amount_minor = min(missing_minor, payment.free_minor) - pending_minor
     if amount_minor <= 0:
         return []
     amount = Money(amount_minor=amount_minor, currency=payment.currency)
@@ -219,6 +180,35 @@ def capture_first(known: Verification, due: datetime) -> list[Fact]:
     return [awaited]
 
 
+def make_up(before: Verification, now: Verification, time: datetime, due: datetime) -> list[Fact]:
+    """R7, R23: what is held no more of the approved payment and is owed, is asked for again; of one
+    that was captured in part, a person has to look, as nobody can capture the rest any more.
+
+    That is said when it is told, as what is asked for again is: before the goods leave there may be
+    time to have it authorised. It is said once, whether a package was confirmed before or not.
+    """
+    return [*ask_again(now, time, due), *fall_short(before, now, time)]
+
+
+def fall_short(before: Verification, now: Verification, time: datetime) -> list[Fact]:
+    """R23: what can not be captured any more since `before`. A request that waits for more than is
+    held can not be done as it was asked: all of it is stuck.
+    """
+    payment = approved_payment(now)
+    lost_minor = out_of_reach_minor(now) - out_of_reach_minor(before)
+    if payment is None or payment.taken_back_minor or lost_minor <= 0:
+        return []
+    waits_minor = 0 if "capture" in payment.failed else payment.pending_minor("capture")
+    stuck = PaymentStuck(
+        payment_id=payment.payment_id,
+        amount=Money(amount_minor=lost_minor + waits_minor, currency=payment.currency),
+        reason="capture_failed",
+        since=time,
+        detail="captured in part, and the rest is held no more",
+    )
+    return [stuck]
+
+
 def ask_again(known: Verification, time: datetime, due: datetime) -> list[Fact]:
     """R7: where an authorisation lapsed before its capture, what is owed is asked for again; what
     may be left of it is not owed then. What was taken back is asked for no more.
@@ -236,39 +226,6 @@ def ask_again(known: Verification, time: datetime, due: datetime) -> list[Fact]:
         answer_due=due,
     )
     return [asked, *give_back(known.after(asked), payment, due)]
-
-
-def approved_payment(known: Verification) -> Payment | None:
-    """The payment that an approved order owes to."""
-    match known.standing:
-        case Approved(payment_id=payment_id, total=total):
-            return known.payment(payment_id, total.currency)
-    return None
-
-
-def _why_not_owed(known: Verification, payment: Payment) -> Cause:
-    """R7: the cause of a request, the order's end before the payment's own fault.
-
-    A refused order stays refused when its cancel comes, so the same money has the same cause
-    before and after.
-    """
-    standing = known.standing
-    match standing:
-        case Closed():
-            return Cause("order_canceled")
-        case Refused(reason="payment_mismatch", payment_id=payment.payment_id):
-            return Cause("payment_mismatch")
-        case Refused():
-            return Cause("payment_refused")
-        case Approved(payment_id=payment.payment_id):
-            if known.let_go is not None and known.owes_to(payment):
-                return Cause(known.let_go.cause, known.let_go.return_id)
-            return Cause("payment_mismatch")
-        case Lapsed(payment_id=payment.payment_id):
-            return Cause("authorization_lapsed")
-        case Approved() | Lapsed():
-            return Cause("duplicate_payment")
-    raise AssertionError(f"{payment.payment_id} has money while the order is {standing.status}")
 
 
 def after(known: Verification, facts: Sequence[Fact]) -> Verification:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import Field
 
@@ -32,6 +32,7 @@ from shared.events.payment import (
     PaymentStuck,
     PaymentTakenBack,
     RefundRequested,
+    StuckReason,
     UnitsNotOwed,
     VerificationClosed,
     VerificationStarted,
@@ -252,8 +253,7 @@ class Verification(State):
             case PaymentStuck(reason="authorization_unanswered"):
                 return {"standing": self._stands(fact)}
             case PaymentStuck():
-                request = fact.reason.partition("_")[0]
-                return self._count(fact, lambda p, _: p.give_up(request))
+                return self._count(fact, _stuck(fact.reason))
         raise TypeError(f"{fact.TYPE} is no fact of payment")
 
     def _started(self, fact: VerificationStarted) -> dict[str, Any]:
@@ -351,6 +351,11 @@ Change = Callable[[Payment, int], Payment]
 
 def _arrival(kind: Kind) -> Change:
     return lambda payment, minor: payment.arrive(kind, minor)
+
+
+def _stuck(reason: StuckReason) -> Change:
+    request, _, why = reason.partition("_")
+    return lambda payment, _: payment.get_stuck(cast(Request, request), failed=why == "failed")
 
 
 def _request(request: Request, due: datetime | None) -> Change:

@@ -64,18 +64,21 @@ class Purse(NamedTuple):
 class Account:
     """What payment's facts say about an order's money, in minor units.
 
-    By purse and how: `moved` is what the gateway moved, `asked` what was asked for, `gone` what
-    went back as voided or refunded, and `leaving` what will have gone when all that was asked for
-    is done, with what went unasked before. `owes` is the payment that the order owes to: None
-    before that is known, while it lapsed (see `lapsed`), and once it is over. `withdrawn` says that
-    the payment was taken back, `stuck` that the provider does not do what it was asked to,
-    `failed` that it never will capture it.
+    By purse and how: `moved` is what the gateway moved, `asked` what was asked for, but for voids
+    of what was captured before, and `before` the same until the order owed to a payment that was
+    renewed. `gone` is what went back as voided or refunded, `leaving` what will have gone, `taking`
+    what will have been captured, when all that was asked for is done as far as there is money for
+    it. `owes` is the payment that the order owes to: None before that is known, while it lapsed
+    (see `lapsed`), and once it is over. `withdrawn` says that the payment was taken back, `stuck`
+    that the provider does not do what it was asked to, `failed` that it never will capture it.
     """
 
     moved: Counter[tuple[Purse, str]] = field(default_factory=Counter)
     asked: Counter[tuple[Purse, str]] = field(default_factory=Counter)
     gone: Counter[tuple[Purse, str]] = field(default_factory=Counter)
+    before: Counter[tuple[Purse, str]] = field(default_factory=Counter)
     leaving: Counter[tuple[Purse, str]] = field(default_factory=Counter)
+    taking: Counter[Purse] = field(default_factory=Counter)
     lapsed: set[Purse] = field(default_factory=set)
     owes: Purse | None = None
     total_minor: int = 0
@@ -86,22 +89,47 @@ class Account:
     failed: bool = False
 
     def ask(self, purse: Purse, how: str, minor: int) -> None:
-        at = (purse, how)
-        self.asked[at] += minor
-        self.leaving[at] = max(self.leaving[at], self.gone[at]) + minor
+        self.asked[purse, how] += minor
+        if how == CAPTURED:
+            self.taking[purse] = max(self.taking[purse], self.moved[purse, CAPTURED]) + minor
+        else:
+            self.leaving[purse, how] += minor
 
     def come(self, purse: Purse, how: str, minor: int) -> None:
-        """What was reversed before its capture was told is as good as refunded, too."""
-        if how == CAPTURED and not self.moved[purse, CAPTURED]:
-            self.gone[purse, VOIDED] -= self.moved[purse, REVERSED]
-            self.gone[purse, REFUNDED] += self.moved[purse, REVERSED]
+        """More captured than was left of the authorisation had been captured before it was reversed
+        and told: what was reversed is as good as refunded then.
+        """
+        first = how == CAPTURED and not self.moved[purse, CAPTURED]
         self.moved[purse, how] += minor
+        if first:
+            beyond = minor + self.gone[purse, VOIDED] - self.moved[purse, AUTHORIZED]
+            refunded = max(0, min(beyond, self.moved[purse, REVERSED]))
+            for back in (self.gone, self.leaving):
+                back[purse, VOIDED] -= refunded
+                back[purse, REFUNDED] += refunded
+        self._trim(purse)
 
     def go(self, purse: Purse, how: str, minor: int) -> None:
-        """What lapsed is as good as voided; what was reversed, as the one or the other."""
+        """What lapsed is as good as voided; what was reversed, as the one or the other. Nobody asks
+        for either.
+        """
         self.moved[purse, how] += minor
         captured = how == REFUNDED or (how == REVERSED and self.moved[purse, CAPTURED] > 0)
-        self.gone[purse, REFUNDED if captured else VOIDED] += minor
+        at = (purse, REFUNDED if captured else VOIDED)
+        self.gone[at] += minor
+        if how in (LAPSED, REVERSED):
+            self.leaving[at] += minor
+        self._trim(purse)
+
+    def _trim(self, purse: Purse) -> None:
+        """What was asked for and can not be done any more is not awaited."""
+        captured, held = self.moved[purse, CAPTURED], self.held_minor(purse)
+        self.taking[purse] = min(self.taking[purse], captured + held)
+        for how, there in ((VOIDED, held), (REFUNDED, captured - self.gone[purse, REFUNDED])):
+            at, most = (purse, how), self.gone[purse, how] + max(0, there)
+            if how == VOIDED:
+                self.asked[at] -= max(0, self.leaving[at] - most)
+            self.leaving[at] = max(self.gone[at], min(self.leaving[at], most))
 
     @property
     def purses(self) -> set[Purse]:
@@ -114,8 +142,7 @@ class Account:
 
     def to_capture_minor(self, purse: Purse) -> int:
         """What is asked to be captured, and can still be."""
-        rest = self.asked[purse, CAPTURED] - self.moved[purse, CAPTURED]
-        return max(0, min(rest, self.held_minor(purse)))
+        return max(0, self.taking[purse] - self.moved[purse, CAPTURED])
 
     def pending(self, purse: Purse) -> bool:
         """Whether the provider has something to do about it."""
@@ -124,8 +151,8 @@ class Account:
 
     def kept_minor(self, purse: Purse) -> int:
         """What is captured in the end, less what goes back."""
-        gone = max(self.leaving[purse, REFUNDED], self.gone[purse, REFUNDED])
-        return self.moved[purse, CAPTURED] + self.to_capture_minor(purse) - gone
+        taken = self.moved[purse, CAPTURED] + self.to_capture_minor(purse)
+        return taken - self.leaving[purse, REFUNDED]
 
 
 def account_of(facts: Iterable[Entry]) -> Account:
@@ -151,6 +178,8 @@ def _add(account: Account, type_: str, data: Json) -> None:
         case PaymentRenewed.TYPE:
             currency = next(iter(account.lapsed)).currency
             account.owes = Purse(data["payment_id"], currency)
+            for how in (VOIDED, REFUNDED):
+                account.before[account.owes, how] = account.asked[account.owes, how]
         case MoneyArrived.TYPE:
             account.come(purse_of(data), data["how"], minor_of(data))
         case MoneyReturned.TYPE:
@@ -162,7 +191,7 @@ def _add(account: Account, type_: str, data: Json) -> None:
 def _add_request(account: Account, type_: str, data: Json) -> None:
     match type_:
         case CaptureRequested.TYPE:
-            account.asked[purse_of(data), CAPTURED] += minor_of(data)
+            account.ask(purse_of(data), CAPTURED, minor_of(data))
         case VoidRequested.TYPE:
             account.ask(purse_of(data), VOIDED, minor_of(data))
         case RefundRequested.TYPE:
@@ -295,14 +324,16 @@ def _unsettled(account: Account, purse: Purse, owed: int) -> Iterator[str]:
     """What is kept although it is not owed, or asked back although it never came, or is owed."""
     authorized, captured = account.moved[purse, AUTHORIZED], account.moved[purse, CAPTURED]
     taken = captured + account.to_capture_minor(purse)
+    # What was asked back before it was owed is to be captured once more.
+    needed = owed + min(captured, account.before[purse, REFUNDED])
     for how, most, least in (
-        (VOIDED, authorized - owed, authorized - max(taken, owed)),
+        (VOIDED, authorized - owed, authorized - max(taken, needed)),
         (REFUNDED, captured - owed, captured - owed),
     ):
-        asked, leaving = account.asked[purse, how], account.leaving[purse, how]
-        if asked > max(most, 0) and not (how == VOIDED and purse in account.lapsed):
+        asked, gone = account.asked[purse, how], account.leaving[purse, how]
+        if asked - account.before[purse, how] > max(most, 0):
             yield f"{asked} asked to be {how}, of {max(most, 0)}"
-        if (gone := max(leaving, account.gone[purse, how])) < least:
+        if gone < least:
             yield f"{least} is not owed, but only {gone} is {how} or asked to be"
 
 

@@ -229,7 +229,8 @@ class UnitsNotOwed(ServiceFact):
 
 
 class PaymentStuck(ServiceFact):
-    """A request has no answer by its deadline, or was answered with no: a person has to look (R23).
+    """A request has no answer by its deadline, was answered with no, or can not be made, as for the
+    rest of a capture in part that lapsed: a person has to look (R23).
 
     It is over when the gateway says that it was done after all.
     """

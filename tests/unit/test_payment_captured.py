@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from services.payment.decisions import decide
-from services.payment.money import parts_of
+from services.payment.owed import parts_of
 from services.payment.state import Approved, Lapsed
 from shared.events.envelope import Fact, OpenDeadline
 from shared.events.fields import Money

@@ -24,6 +24,7 @@ from tests.support.payments import (
     lapsed,
     packed,
     placed,
+    taken_back,
     told,
     went,
 )
@@ -103,6 +104,19 @@ def test_r7_the_rest_of_a_capture_lapses_though_its_authorisation_is_told_last()
     state = told(placed(), captured(PAY_1, eur(50_00)), lapsed(), authorized())
 
     assert dict(state.payment(PAY_1, "EUR").told) == {"lapsed": 29_19}
+
+
+@pytest.mark.parametrize("said", [(lapsed(), taken_back()), (taken_back(), lapsed())])
+def test_r25_what_lapsed_and_was_taken_back_ends_the_same_whether_it_is_told_before_or_after(
+    said: tuple[Fact, ...],
+) -> None:
+    early = story(placed(), *said, authorized())
+    late = story(placed(), authorized(), *said)
+
+    assert early.state.standing == late.state.standing
+    assert early.state.payments == late.state.payments
+    assert [type(fact) for fact in early.facts[-2:]] == [type(fact) for fact in late.facts[-2:]]
+    assert early.rebuilt() == early.state
 
 
 def test_r25_a_lapse_before_its_order_waits_for_it() -> None:

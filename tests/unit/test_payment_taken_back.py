@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from services.payment.decisions import decide
+from services.payment.state import Approved
 from shared.errors import PermanentError
 from shared.events.gateway import PaymentAuthorized, PaymentCaptured, PaymentReversed
 from shared.events.payment import (
@@ -35,6 +36,7 @@ from tests.support.payments import (
     returned,
     taken_back,
     told,
+    voided,
     went,
 )
 
@@ -94,6 +96,18 @@ def test_r7_what_was_refunded_in_part_or_as_asked_withdraws_nothing() -> None:
     ]:
         facts = Story().tell(*said).facts
         assert not [fact for fact in facts if isinstance(fact, ApprovalWithdrawn)]
+
+
+@pytest.mark.parametrize("renewed_first", [True, False])
+def test_r7_what_was_refunded_as_asked_before_a_payment_was_renewed_withdraws_nothing(
+    renewed_first: bool,
+) -> None:
+    renewal, refund = authorized(PAY_1, eur(2 * TOTAL.amount_minor)), refunded(PAY_1, eur(10_00))
+    lapsing = (placed(), authorized(), voided(PAY_1, eur(20_00)), captured(PAY_1, eur(10_00)))
+    story = Story().tell(*lapsing, *((renewal, refund) if renewed_first else (refund, renewal)))
+
+    assert isinstance(story.state.standing, Approved)
+    assert not [fact for fact in story.facts if isinstance(fact, ApprovalWithdrawn)]
 
 
 def test_r7_what_was_asked_for_again_and_taken_back_before_it_is_told_is_withdrawn() -> None:

@@ -10,14 +10,17 @@ from services.cli.observer import books_table
 from shared.books.result import Books, Draft
 from shared.events.gateway import (
     PAYMENTS,
+    AuthorizationLapsed,
     PaymentCaptured,
+    PaymentChargedBack,
     PaymentFact,
     PaymentRefunded,
 )
 from shared.events.payment import PAYMENT_EVENTS
-from tests.support.orders import DAY, PURCHASED, eur
+from tests.support.orders import ALL_UNITS, DAY, PURCHASED, TEAS, eur
 from tests.support.tales import (
     again,
+    ask_to_return,
     cancel,
     event_of,
     find,
@@ -26,6 +29,8 @@ from tests.support.tales import (
     pay,
     place,
     says,
+    ship,
+    take_back,
     tell_all,
     told,
 )
@@ -191,6 +196,62 @@ def test_r7_a_shipped_order_whose_money_is_not_captured(world: World) -> None:
     world.change(find(world, PAYMENT_EVENTS, "payment.capture_requested", "shipped"), None)
 
     assert "shipped: 13368 is owed for what was shipped, and 0 is kept" in told(world.books(), "R7")
+
+
+def test_r7_of_a_capture_in_part_before_the_package_the_rest_is_asked_for() -> None:
+    world = open_shop()
+    place(world, "bit-by-bit")
+    pay(world, "bit-by-bit")
+    world.say(PAYMENTS, captured(1_000, "pay-bit-by-bit"), "bit-by-bit")
+    world.pass_time(PURCHASED + DAY)
+    ship(world, "bit-by-bit", ALL_UNITS)
+
+    assert told(world.books(), "R7") == ""
+
+
+def test_r7_a_renewed_payment_whose_second_capture_is_not_asked_for() -> None:
+    world = open_shop()
+    place(world, "renewed")
+    pay(world, "renewed")
+    world.pass_time(PURCHASED + DAY)
+    ship(world, "renewed", ALL_UNITS)
+    world.say(PAYMENTS, AuthorizationLapsed(payment_id="pay-renewed"), "renewed")
+    pay(world, "renewed", 2 * 13_368)
+    assert told(world.books(), "R7") == ""
+
+    asked = find(world, PAYMENT_EVENTS, "payment.capture_requested", "renewed", -1)
+    world.change(asked, None)
+
+    assert "renewed: 13368 is owed for what was shipped, and 0 is kept" in told(world.books(), "R7")
+
+
+def test_r7_money_authorised_after_a_void_that_came_too_late_and_not_voided() -> None:
+    world = open_shop()
+    place(world, "again")
+    pay(world, "again")
+    cancel(world, "again")
+    world.say(PAYMENTS, captured(13_368, "pay-again"), "again")
+    pay(world, "again", 2 * 13_368)
+    assert told(world.books(), "R7") == ""
+
+    world.change(find(world, PAYMENT_EVENTS, "payment.void_requested", "again", -1), None)
+
+    assert "13368 is not owed, but only 0 is voided" in told(world.books(), "R7")
+
+
+def test_r7_what_is_charged_back_beside_a_refund_is_not_asked_back() -> None:
+    world = open_shop()
+    place(world, "disputed")
+    pay(world, "disputed")
+    world.pass_time(PURCHASED + DAY)
+    ship(world, "disputed", {TEAS: 1})
+    world.say(PAYMENTS, captured(13_368, "pay-disputed"), "disputed")
+    ask_to_return(world, "disputed", {TEAS: 1})
+    take_back(world, "disputed", {(TEAS, "Sellable"): 1})
+    world.say(PAYMENTS, PaymentChargedBack(payment_id="pay-disputed", amount=eur(100)), "disputed")
+    world.pass_time(PURCHASED + 31 * DAY)
+
+    assert told(world.books(), "R7") == ""
 
 
 def test_r7_canceled_units_whose_money_is_kept(world: World) -> None:
