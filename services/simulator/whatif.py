@@ -104,7 +104,7 @@ class _Telling:
 
     def event(self, order: PastOrder, kind: Kind, at: datetime) -> Said:
         topic, fact = retold(order, kind, at, self.mapped)
-        return Said(f"{order.order_id}:{kind}", fact.TYPE, order.order_id, at, fact, topic)
+        return Said(f"{order.order_id}:{kind}", fact.TYPE, order.order_id, at, fact, topic.name)
 
 
 @dataclass
@@ -140,7 +140,7 @@ class _Tally:
             self._count(said)
 
     def _note(self, state: Any, facts: Sequence[Said]) -> None:
-        if facts and facts[0].topic is FULFILLMENT_EVENTS and state is not None:
+        if facts and facts[0].topic == FULFILLMENT_EVENTS.name and state is not None:
             standing = self._orders[state.order_id]
             standing.status = state.status
             standing.reason = state.cancellation.reason if state.cancellation else ""
