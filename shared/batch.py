@@ -258,13 +258,14 @@ class Turn(Generic[S]):
             self._give_up_parked(item)
             return
         verdict = self._service.decide(self._document.state, item.received, self._desk.policies)
-        if not isinstance(verdict, Park):
+        if isinstance(verdict, Park):
+            if parked is None:
+                self._park(item, verdict)
+        elif verdict or parked is not None:
             self._mark(item)
             if parked is not None:
                 self._unpark(event, [parked], "decided")
             self._apply(event, verdict)
-        elif parked is None:
-            self._park(item, verdict)
 
     def _mark(self, item: Input) -> None:
         """Note that the event was decided: what comes again is no news."""
