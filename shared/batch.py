@@ -8,7 +8,7 @@ import traceback
 from base64 import b64decode, b64encode
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, Generic, NamedTuple
@@ -258,13 +258,14 @@ class Turn(Generic[S]):
             self._give_up_parked(item)
             return
         verdict = self._service.decide(self._document.state, item.received, self._desk.policies)
-        if not isinstance(verdict, Park):
+        if isinstance(verdict, Park):
+            if parked is None:
+                self._park(item, verdict)
+        elif verdict or parked is not None:
             self._mark(item)
             if parked is not None:
                 self._unpark(event, [parked], "decided")
             self._apply(event, verdict)
-        elif parked is None:
-            self._park(item, verdict)
 
     def _mark(self, item: Input) -> None:
         """Note that the event was decided: what comes again is no news."""
@@ -277,8 +278,9 @@ class Turn(Generic[S]):
             document = document.after_passing(publisher, version)
             source = f"{OURS}{publisher}"
             self._remembered = {"causation_source": source, "causation_version": version}
-        correlation = document.correlation_id or event.correlationid or event.id
-        self._document = replace(document, correlation_id=correlation)
+        if not document.correlation_id:
+            document = document._replace(correlation_id=event.correlationid or event.id)
+        self._document = document
 
     def _note_failed(self, item: Input) -> None:
         """A fact of ours that failed is news when it comes again, whatever was decided since."""
@@ -291,9 +293,11 @@ class Turn(Generic[S]):
 
     def _apply(self, cause: Event[Any], facts: Iterable[Fact], first: int = 0) -> None:
         """Record and send what a cause led to; its facts of a type are counted from `first`."""
-        known = self._document.time
-        time = max(cause.time, known) if known else cause.time
-        self._document = replace(self._document, time=time)
+        time, known = cause.time, self._document.time
+        if known and known >= time:
+            time = known
+        else:
+            self._document = self._document._replace(time=time)
         nth: defaultdict[str, int] = defaultdict(lambda: first)
         for fact in facts:
             topic = self._service.topic_of.get(type(fact))
@@ -305,16 +309,14 @@ class Turn(Generic[S]):
                 nth[fact.TYPE] += 1
 
     def _evolve(self, fact: Fact, time: datetime, *, counted: bool) -> Fact:
-        document = self._document
+        document, state = self._document, self._document.state
         self._changed = True
         if isinstance(fact, EventFailed):
             document = document.after_failing(fact.publisher, fact.version)
         elif not isinstance(fact, PARKING):
-            state = self._service.evolve(document.state, fact, time)
-            document = replace(document, state=state)
+            state = self._service.evolve(state, fact, time)
             self._state = None
-        if counted:
-            document = replace(document, version=document.version + 1)
+        document = document._replace(state=state, version=document.version + counted)
         self._document = document
         if counted and document.deadlines:
             return fact.model_copy(update={"deadlines": document.deadlines})
@@ -369,7 +371,7 @@ class Turn(Generic[S]):
             self._dead_letter(record, "too_large_to_park", detail)
             return
         parked = _stored(record, event.id, verdict.until)
-        self._document = replace(self._document, parked=(*waiting, parked))
+        self._document = self._document._replace(parked=(*waiting, parked))
         self._decided.counts["parked"] += 1
         # Parked again after its dead letter, from another record, the event makes a new fact (P3).
         self._apply(event, [EventParked(record=parked)], first=record.offset)
@@ -391,7 +393,7 @@ class Turn(Generic[S]):
         first: int = 0,
     ) -> None:
         rest = tuple(parked for parked in self._document.parked if parked not in over)
-        self._document = replace(self._document, parked=rest)
+        self._document = self._document._replace(parked=rest)
         given_up = [EventUnparked(event_id=p.event_id, outcome=outcome) for p in over]
         self._apply(cause, given_up, first)
 

@@ -1,7 +1,6 @@
 """One subject's document: a service's state with what the partition task keeps around it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Generic, NamedTuple, Self, TypeVar
 
@@ -45,8 +44,7 @@ class Op(NamedTuple):
     args: tuple[str | bytes | int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Document(Generic[S]):
+class Document(NamedTuple, Generic[S]):
     """A subject's state and envelope.
 
     `version` counts the subject's facts; `time` is the latest time of its inputs; `passed` are the
@@ -59,8 +57,8 @@ class Document(Generic[S]):
     version: int = 0
     time: datetime | None = None
     correlation_id: str | None = None
-    passed: Mapping[str, int] = field(default_factory=dict)
-    failed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    passed: Mapping[str, int] = {}
+    failed: Mapping[str, tuple[int, ...]] = {}
     seen: tuple[str, ...] = ()
     parked: tuple[ParkedRecord, ...] = ()
 
@@ -75,21 +73,21 @@ class Document(Generic[S]):
 
     def after_seeing(self, unique_id: str) -> Self:
         """The document once an event from outside was decided."""
-        return replace(self, seen=(*self.seen, unique_id)[-MAX_SEEN:])
+        return self._replace(seen=(*self.seen, unique_id)[-MAX_SEEN:])
 
     def after_passing(self, publisher: str, version: int) -> Self:
         """The document once a fact of ours was decided, even one that failed or waited before."""
         passed = {**self.passed, publisher: max(version, self.passed.get(publisher, 0))}
-        failed = {
-            name: tuple(v for v in versions if (name, v) != (publisher, version))
-            for name, versions in self.failed.items()
-        }
-        return replace(self, passed=passed, failed={n: left for n, left in failed.items() if left})
+        if version not in self.failed.get(publisher, ()):
+            return self._replace(passed=passed)
+        left = tuple(v for v in self.failed[publisher] if v != version)
+        failed = {**self.failed, publisher: left}
+        return self._replace(passed=passed, failed={n: v for n, v in failed.items() if v})
 
     def after_failing(self, publisher: str, version: int) -> Self:
         """The document once deciding a fact of ours failed."""
         versions = (*self.failed.get(publisher, ()), version)[-MAX_FAILED:]
-        return replace(self, failed={**self.failed, publisher: versions})
+        return self._replace(failed={**self.failed, publisher: versions})
 
     @property
     def lingers(self) -> bool:

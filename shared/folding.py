@@ -3,7 +3,6 @@
 Pure. A fact that a document knows changes nothing, so folding may begin too early, and again.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from shared.documents import Document, S
@@ -28,7 +27,7 @@ def fold(service: Service[S], document: Document[S], event: Event[Any]) -> Docum
             "Restore the topic, or Redis from a newer copy",
         )
     time = max(event.time, document.time) if document.time else event.time
-    return replace(_after(service, document, event), version=version, time=time)
+    return _after(service, document, event)._replace(version=version, time=time)
 
 
 def _after(service: Service[S], document: Document[S], event: Event[Any]) -> Document[S]:
@@ -36,20 +35,20 @@ def _after(service: Service[S], document: Document[S], event: Event[Any]) -> Doc
     fact: ServiceFact = event.data
     match fact:
         case EventParked(record=record):
-            return replace(document, parked=(*document.parked, record))
+            return document._replace(parked=(*document.parked, record))
         case EventFailed(publisher=publisher, version=failed):
             return document.after_failing(publisher, failed)
         case EventUnparked(event_id=event_id, outcome=outcome):
             rest = tuple(record for record in document.parked if record.event_id != event_id)
-            document = replace(document, parked=rest)
+            document = document._replace(parked=rest)
             return _remembering(document, event) if outcome == "decided" else document
     state = service.evolve(document.state, fact, event.time)
-    return _remembering(replace(document, state=state), event)
+    return _remembering(document._replace(state=state), event)
 
 
 def _remembering(document: Document[S], event: Event[Any]) -> Document[S]:
     """The document with what the fact says to remember of the event that it was decided on."""
-    document = replace(document, correlation_id=event.correlationid)
+    document = document._replace(correlation_id=event.correlationid)
     source, version = event.causationsource, event.causationversion
     if source is None:
         return document

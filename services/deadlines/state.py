@@ -58,12 +58,13 @@ class DeadlinesListed(Fact):
 
 def evolve(state: Deadlines | None, fact: Fact, _time: datetime) -> Deadlines:
     """The state after a fact."""
-    listed = dict(state.listed) if state is not None else {}
+    state = state or Deadlines()
+    listed = dict(state.listed)
     match fact:
         case DeadlinesListed(publisher=publisher):
-            over = {(d.kind, d.due) for d in listed.get(publisher, ()) if d.reached}
+            known = {(d.kind, d.due): d for d in listed.get(publisher, ())}
             listed[publisher] = tuple(
-                Listed(kind=d.kind, due=d.due, reached=(d.kind, d.due) in over) for d in fact.open
+                known.get((d.kind, d.due)) or Listed(kind=d.kind, due=d.due) for d in fact.open
             )
         case DeadlineReached(publisher=publisher):
             listed[publisher] = tuple(
@@ -74,4 +75,4 @@ def evolve(state: Deadlines | None, fact: Fact, _time: datetime) -> Deadlines:
             )
         case _:
             raise TypeError(f"{fact.TYPE} is no fact of deadlines")
-    return Deadlines(listed=listed)
+    return state.model_copy(update={"listed": listed})

@@ -171,12 +171,9 @@ def _canceled(order: Order, fact: OrderCanceled | OpenUnitsCanceled) -> Changes:
 
 def _archived(order: Order, fact: OrderArchived) -> Changes:
     """The stub that is left names no person, and says what became of the order."""
-    lines = tuple(
-        line.model_copy(update=_defaults(OrderLine, KEPT_OF_LINES)) for line in order.items
-    )
-    return _defaults(Order, KEPT) | {
+    return _FORGOTTEN | {
         "buyer": Buyer(buyer_id=order.buyer.buyer_id),
-        "items": lines,
+        "items": tuple(line.model_copy(update=_FORGOTTEN_OF_LINES) for line in order.items),
         "archived_at": fact.archived_at,
     }
 
@@ -184,6 +181,10 @@ def _archived(order: Order, fact: OrderArchived) -> Changes:
 def _defaults(model: type[Order] | type[OrderLine], but: frozenset[str]) -> Changes:
     optional = ((n, f) for n, f in model.model_fields.items() if not f.is_required())
     return {name: field.get_default() for name, field in optional if name not in but}
+
+
+_FORGOTTEN = _defaults(Order, KEPT)
+_FORGOTTEN_OF_LINES = _defaults(OrderLine, KEPT_OF_LINES)
 
 
 CHANGES: Mapping[type[Fact], Callable[[Order, Any], Changes]] = {

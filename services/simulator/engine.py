@@ -31,6 +31,8 @@ from shared.policy import Policies
 from shared.service import Question, Received, Service
 
 DEADLINES = "deadlines"
+LEDGER = "ledger"
+"""No topic: where what is due is found."""
 
 
 class Failed(OrderflowError):
@@ -40,7 +42,7 @@ class Failed(OrderflowError):
 class Said(NamedTuple):
     """An event as it goes from hand to hand: what an `Event` has, without checks.
 
-    `topic` is where it would lie; facts of ours have the service as their publisher.
+    `topic` is the name of where it would lie, `publisher` the service of ours whose fact it is.
     """
 
     id: str
@@ -48,12 +50,16 @@ class Said(NamedTuple):
     subject: str
     time: datetime
     data: Fact
-    topic: Topic
-    source: str = "outside"
+    topic: str
+    publisher: str | None = None
     subjectversion: int | None = None
     correlationid: str | None = None
     causationid: str | None = None
     traceparent: str | None = None
+
+    @property
+    def source(self) -> str:
+        return self.publisher or "outside"
 
     @property
     def unique_id(self) -> str:
@@ -77,7 +83,7 @@ class Lying:
 
     @property
     def topic(self) -> str:
-        return self.said.topic.name
+        return self.said.topic
 
     @property
     def timestamp(self) -> int:
@@ -115,8 +121,8 @@ class _HandingOn(Turn[Any]):
             subject=about.subject,
             time=time,
             data=fact,
-            topic=topic,
-            source=service.name,
+            topic=topic.name,
+            publisher=service.name,
             subjectversion=about.version,
             causationid=cause.id,
         )
@@ -190,33 +196,35 @@ class Engine:
         self._settle(said.time)
 
     def _reach(self) -> None:
-        """The next deadline comes; one that is armed no more says nothing."""
+        """The next deadline comes. One that is armed no more is in no ledger."""
         due, number, subject, armed = heapq.heappop(self._ledger)
-        data = Due(publisher=armed.publisher, kind=armed.kind, due=due)
         worker = self._workers[DEADLINES]
-        event = Said(f"due-{number}", Due.TYPE, subject, due, data, worker.service.journal)
+        state: Deadlines | None = worker.documents[subject].state
+        if state is None or armed not in state.armed():
+            return
+        data = Due(publisher=armed.publisher, kind=armed.kind, due=due)
+        event = Said(f"due-{number}", Due.TYPE, subject, due, data, LEDGER)
         self._decide(worker, Input(Received(cast("Any", event), due)))
         self._settle(due)
 
     def _settle(self, now: datetime) -> None:
         while self._waiting:
             said = self._waiting.popleft()
-            publisher = said.topic.publisher
             for worker in self._readers_of(said):
-                record = None if publisher else Lying(said, next(self._offsets))
-                received = Received(cast("Any", said), now, publisher=publisher)
+                record = None if said.publisher else Lying(said, next(self._offsets))
+                received = Received(cast("Any", said), now, publisher=said.publisher)
                 self._decide(worker, Input(received, record))
 
     def _readers_of(self, said: Said) -> Sequence[_Worker]:
         if isinstance(said.data, DeadlineReached):
             return [self._workers[said.data.publisher]]
-        key = (said.topic.name, type(said.data))
+        key = (said.topic, type(said.data))
         if key not in self._readers:
             self._readers[key] = [
                 worker
                 for worker in self._workers.values()
                 for reading in worker.service.reads
-                if reading.topic.name == said.topic.name
+                if reading.topic.name == said.topic
                 and (type(said.data) in reading.facts or ServiceFact in reading.facts)
             ]
         return self._readers[key]

@@ -2,7 +2,7 @@
 
 A seller confirms at the later of the file's moment and the one at which the order became Unshipped;
 whoever retells a history has to know the latter, and when a refund is asked for, which is done at
-once. What the file does not name is made up here.
+once. What the file does not name is made up here: each order has a buyer and a card of its own.
 """
 
 from datetime import datetime
@@ -72,7 +72,7 @@ def _placed(order: PastOrder, mapped: Mapped) -> OrderPlaced:
         order_id=order.order_id,
         marketplace_id=mapped.marketplace_id,
         seller_id=SELLER,
-        buyer=Buyer(buyer_id=f"B-{order.order_id}"[:64]),
+        buyer=Buyer(buyer_id=order.order_id),
         purchase_date=order.purchased,
         ship_service_level=order.service_level,
         ship_address=Address(
@@ -83,5 +83,5 @@ def _placed(order: PastOrder, mapped: Mapped) -> OrderPlaced:
         ),
         items=(item,),
         order_total=price,
-        payment_method_ref=f"card-{order.order_id}"[:64],
+        payment_method_ref=order.order_id,
     )

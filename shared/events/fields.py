@@ -4,8 +4,9 @@ Every limit is chosen such that the largest fact with the largest order beside i
 dead letter fit the record size of their topics (see `shared/kafka.py`).
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -36,10 +37,27 @@ MAX_INSTANT = datetime(2200, 1, 1, tzinfo=UTC)
 """Instants outside are typing errors; the working-day calendars cover these years."""
 
 
+_set = object.__setattr__
+
+
 class Model(BaseModel):
     """Strict in what it writes, tolerant in what it reads: unknown fields stay out of the way."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, in half of the time: of a frozen model without private attributes and
+        extras there is nothing but its fields to copy.
+        """
+        if deep:
+            return super().model_copy(update=update, deep=True)
+        changes = update or {}
+        copy = self.__new__(type(self))
+        _set(copy, "__dict__", {**self.__dict__, **changes})
+        _set(copy, "__pydantic_fields_set__", {*self.__pydantic_fields_set__, *changes})
+        _set(copy, "__pydantic_extra__", None)
+        _set(copy, "__pydantic_private__", None)
+        return copy
 
 
 def _in_utc_ms(value: datetime) -> datetime:

@@ -1,6 +1,5 @@
 """The journal tells all that a task remembers: folded, it comes to the same documents."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -96,4 +95,4 @@ def test_facts_of_a_release_that_said_less_fold_to_the_state() -> None:
     story = told([(Add(amount=n), "S-1", n) for n in range(4)])
     silent = [fact.model_copy(update={"causationsource": None}) for fact in journal(story)]
 
-    assert folded(story, silent) == {"S-1": replace(story.document("S-1"), seen=())}
+    assert folded(story, silent) == {"S-1": story.document("S-1")._replace(seen=())}

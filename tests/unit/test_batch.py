@@ -382,7 +382,7 @@ def test_p6_a_parked_record_that_can_not_be_read_again_stops_at_itself() -> None
     waiting = story.document().parked[0]
     broken = waiting.model_copy(update={"value": "AAAA"})
     parked = (broken, story.document().parked[1])
-    story.documents[SUBJECT] = replace(story.document(), parked=parked)
+    story.documents[SUBJECT] = story.document()._replace(parked=parked)
 
     story.tell(add("a"))
 

@@ -50,6 +50,9 @@ documents: st.SearchStrategy[Document[Sum]] = st.builds(
     time=st.none() | instants,
     correlation_id=st.none() | ids,
     passed=st.dictionaries(ids, st.integers(1, 2**31 - 1), max_size=3),
+    failed=st.dictionaries(
+        ids, st.lists(st.integers(1, 2**31 - 1), min_size=1, max_size=3).map(tuple), max_size=3
+    ),
     seen=st.lists(ids, max_size=32).map(tuple),
     parked=st.lists(st.builds(parked, ids, instants), max_size=3).map(tuple),
 )

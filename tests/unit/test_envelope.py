@@ -1,11 +1,12 @@
 """A fact on the wire: CloudEvents 1.0, strict in writing, tolerant in reading, ids derived."""
 
+import pickle
 from datetime import timedelta, timezone
 from typing import Any, ClassVar
 from uuid import UUID
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from shared.events.envelope import (
@@ -165,3 +166,18 @@ def test_every_type_of_fact_lies_on_one_topic_and_names_its_version() -> None:
 def test_a_topic_has_either_a_publisher_of_ours_or_an_owner(topic: Topic) -> None:
     assert (topic.publisher is None) != (topic.owner is None)
     assert set(topic.models) == {fact.TYPE for fact in topic.facts}
+
+
+def test_a_changed_copy_is_the_one_that_pydantic_would_make() -> None:
+    fact = Added(amount=7, total=9, count=2)
+    known = fact.model_dump()
+    changes: dict[str, Any] = {"deadlines": (OpenDeadline(kind="toy", due=NOON),), "amount": 8}
+
+    for update in (None, {}, changes):
+        ours, theirs = fact.model_copy(update=update), BaseModel.model_copy(fact, update=update)
+
+        assert ours == theirs
+        assert ours.model_fields_set == theirs.model_fields_set
+        assert ours.model_dump_json() == theirs.model_dump_json()
+        assert pickle.loads(pickle.dumps(ours)) == theirs
+    assert fact.model_dump() == known

@@ -1,8 +1,10 @@
 """What-if: what can be counted from a history alone is counted to the order."""
 
+import gc
 import json
 import os
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -14,9 +16,12 @@ from typer.testing import CliRunner
 from services.cli.app import app
 from services.cli.whatif.figures import figures, outcomes
 from services.cli.whatif.page import page
+from services.simulator import comparison
+from services.simulator.comparison import Named, compare
 from services.simulator.history import PastOrder, read_history, read_mapping
 from services.simulator.whatif import Result, run
 from shared.policy import Policies, Policy
+from shared.policy_fields import FraudLimits
 
 REPO = Path(__file__).parents[2]
 OLIST = REPO / "services" / "cli" / "feed" / "olist.yaml"
@@ -145,6 +150,57 @@ def whatif(history: Path, *more: str) -> str:
     shown = CliRunner().invoke(app, arguments)
     assert shown.exit_code == 0, shown.output
     return shown.stdout
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_history_in_parts_comes_to_the_same_as_in_one(
+    history_file: Path, jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapped = read_mapping(history_file.with_name("mapping.yaml"))
+    history = orders_of(history_file, history_file.with_name("mapping.yaml"))
+    whole = run("BR", BRAZIL, history, mapped)
+    monkeypatch.setattr(comparison, "PART", 3)
+
+    two = [Named("BR", BRAZIL), Named("patient", Policy(handling_days={"Standard": 5}))]
+    found, patient = compare(two, history, mapped, jobs=jobs)
+
+    assert found == whole
+    assert (found.held, found.unit_hours) == (whole.held, whole.unit_hours)
+    assert (patient.name, patient.orders) == ("patient", len(history))
+    assert patient.late_orders < found.late_orders
+
+
+def test_r4_orders_that_want_the_same_stock_stay_together(
+    history_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapped = read_mapping(history_file.with_name("mapping.yaml"))
+    history = orders_of(history_file, history_file.with_name("mapping.yaml"))
+    on_hand = {("HISTORY", "LAMP"): 4, ("HISTORY", "CUP"): 3}
+    monkeypatch.setattr(comparison, "PART", 1)
+
+    (found,) = compare([Named("BR", BRAZIL)], history, mapped, on_hand)
+
+    assert found == run("BR", BRAZIL, history, mapped, on_hand)
+    assert outcomes(found)["Canceled: out_of_stock"] > 1
+
+
+def test_r8_each_order_of_a_history_has_a_buyer_and_a_card_of_its_own(history_file: Path) -> None:
+    mapping = history_file.with_name("mapping.yaml")
+    first = orders_of(history_file, mapping)[0]
+    orders = [replace(first, order_id=f"{'O' * 62}{n:02}") for n in range(3)]
+    one_each = Policy(fraud=FraudLimits(orders_per_buyer=1, orders_per_card=1))
+
+    result = run("one each", one_each, orders, read_mapping(mapping))
+
+    assert outcomes(result) == {"Shipped": 3}
+
+
+def test_whoever_collects_garbage_does_so_again_after_a_history(history_file: Path) -> None:
+    mapping = history_file.with_name("mapping.yaml")
+
+    run("BR", BRAZIL, orders_of(history_file, mapping), read_mapping(mapping))
+
+    assert gc.isenabled()
 
 
 def test_the_figures_are_the_same_as_table_csv_and_json(history_file: Path) -> None:

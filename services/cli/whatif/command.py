@@ -17,9 +17,9 @@ from services.cli.feed.command import MAX_BAD_ROWS_SHOWN, OLIST
 from services.cli.stock import read_counts
 from services.cli.whatif.figures import Figures, figures
 from services.cli.whatif.page import page
+from services.simulator.comparison import Named, compare
 from services.simulator.history import BadRow, PastOrder, read_history, read_mapping
 from services.simulator.retold import SELLER
-from services.simulator.whatif import run
 from shared.policy import read_policy
 
 _console = Console(stderr=True)
@@ -45,13 +45,17 @@ def whatif(
     ] = None,
     form: Annotated[Form, typer.Option("--format", help="What is printed.")] = Form.TABLE,
     html: Annotated[Path | None, typer.Option(help="Write a page with plots here, too.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
     """Say what a history would have come to under each policy, side by side.
 
     The services' own decisions, in virtual time, without Kafka and Redis. A stock file's seller
     is HISTORY.
     """
-    mapped, policies = read_mapping(mapping), [(path.stem, read_policy(path)) for path in policy]
+    mapped, policies = (
+        read_mapping(mapping),
+        [Named(path.stem, read_policy(path)) for path in policy],
+    )
     rows = list(read_history(file, mapped))
     bad = [row for row in rows if isinstance(row, BadRow)]
     history = [row for row in rows if isinstance(row, PastOrder)]
@@ -59,10 +63,8 @@ def whatif(
         _console.print(f"{file}:{row.line}: {row.reason}", markup=False, soft_wrap=True)
     _console.print(f"{file}: {len(history)} orders, {len(bad)} bad rows")
     on_hand = _on_hand(stock)
-    results = []
-    for name, numbers in policies:
-        with _console.status(f"{name} …"):
-            results.append(run(name, numbers, history, mapped, on_hand))
+    with _console.status(", ".join(named.name for named in policies) + " …"):
+        results = list(compare(policies, history, mapped, on_hand, jobs))
     found = figures(results)
     if html is not None:
         html.write_text(page(file.name, found, results), encoding="utf-8")

@@ -1,6 +1,5 @@
 """Redis against the journals, in the books: each difference is found."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,7 +29,7 @@ def test_state_a_document_that_redis_has_lost(world: World) -> None:
 def test_state_a_document_that_no_journal_knows(world: World, worker: int) -> None:
     documents = world.workers[worker].documents
     at = place_of("parted")
-    documents[at[0], "ghost"] = replace(documents[at], subject="ghost")
+    documents[at[0], "ghost"] = documents[at]._replace(subject="ghost")
 
     assert "ghost: " in told(world.books(), "state")
 
@@ -39,7 +38,7 @@ def test_state_a_document_that_no_journal_knows(world: World, worker: int) -> No
 def test_state_a_version_that_differs(world: World, worker: int) -> None:
     documents = world.workers[worker].documents
     at = place_of("parted")
-    documents[at] = replace(documents[at], version=77)
+    documents[at] = documents[at]._replace(version=77)
 
     assert "is at version 77 in Redis" in told(world.books(), "state")
 
@@ -59,7 +58,7 @@ def test_state_a_state_that_differs(
     documents, at = world.workers[worker].documents, place_of(subject)
     state = documents[at].state
     assert state is not None
-    documents[at] = replace(documents[at], state=state.model_copy(update=change))
+    documents[at] = documents[at]._replace(state=state.model_copy(update=change))
 
     assert "has another state in Redis than its journal says" in told(world.books(), "state")
 
@@ -68,7 +67,7 @@ def test_state_parked_events_that_redis_does_not_have(world: World) -> None:
     pay(world, "to-come")
     documents = world.workers[1].documents
     at = place_of("to-come")
-    documents[at] = replace(documents[at], parked=())
+    documents[at] = documents[at]._replace(parked=())
 
     assert "to-come: payment has other events parked" in told(world.books(), "state")
 

@@ -120,7 +120,7 @@ def test_p2_a_deadline_that_is_armed_for_another_instant(world: World) -> None:
 def test_p2_a_deadline_that_is_armed_and_not_listed(world: World) -> None:
     deadlines = world.workers[-1].documents
     armed = deadlines[place_of("parted")]
-    deadlines[place_of("shipped")] = replace(armed, subject="shipped")
+    deadlines[place_of("shipped")] = armed._replace(subject="shipped")
 
     assert "shipped: fulfillment ship_by is listed for None" in told(world.books(), "P2")
 

@@ -1,0 +1,87 @@
+"""The services in virtual time decide what they would decide on Kafka and Redis, and no more."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from services.deadlines import app as deadlines
+from services.deadlines.decisions import Due
+from services.fulfillment import app as fulfillment
+from services.inventory import app as inventory
+from services.payment import app as payment
+from services.simulator.engine import Engine, Said
+from services.simulator.history import PastOrder, read_mapping
+from services.simulator.retold import Kind, retold
+from services.simulator.stock import MemoryStock
+from shared.events.deadlines import DeadlineReached
+from shared.events.parking import EventDecided
+from shared.policy import Policies
+from shared.service import Received, Service
+from tests.support.toy import NOON
+
+REPO = Path(__file__).parents[3]
+MAPPED = read_mapping(REPO / "services" / "cli" / "feed" / "olist.yaml")
+SERVICES = [app.build() for app in (inventory, payment, fulfillment, deadlines)]
+
+
+def said(kind: Kind, hours: int) -> Said:
+    order, at = PastOrder(
+        order_id="ORDER-9",
+        status="delivered",
+        purchased=NOON,
+        approved=None,
+        carrier=None,
+        delivered=None,
+        estimated=None,
+    ), NOON + timedelta(hours=hours)  # fmt: skip
+    topic, fact = retold(order, kind, at, MAPPED)
+    return Said(kind, fact.TYPE, "ORDER-9", at, fact, topic.name)
+
+
+STORY = [said("placed", 0), said("approved", 1), said("carrier", 200), said("delivered", 300)]
+"""An order that is late, comes all the same, and is archived."""
+
+
+def told(services: Sequence[Service[Any]]) -> list[tuple[str, Sequence[Said]]]:
+    """What came of each decision, and whose it was."""
+    decided: list[tuple[str, Sequence[Said]]] = []
+    engine = Engine(
+        services,
+        Policies(),
+        MemoryStock(),
+        lambda service, _state, facts: decided.append((service, facts)),
+    )
+    engine.run(iter(STORY), lambda: ())
+    return decided
+
+
+def test_that_an_event_was_decided_is_said_only_where_no_other_fact_of_the_journal_says_so() -> (
+    None
+):
+    journals = {service.name: service.journal.name for service in SERVICES}
+
+    said_twice = [
+        facts
+        for service, facts in told(SERVICES)
+        if any(isinstance(fact.data, EventDecided) for fact in facts)
+        and sum(fact.topic == journals[service] for fact in facts) > 1
+    ]
+
+    assert said_twice == []
+
+
+def test_a_deadline_that_is_armed_no_more_never_comes() -> None:
+    came: Counter[type[Any]] = Counter()
+    service = deadlines.build()
+
+    def decide(state: Any, received: Received, policies: Policies) -> Any:
+        came[type(received.event.data)] += 1
+        return service.decide(state, received, policies)
+
+    decided = told([*SERVICES[:-1], replace(service, decide=decide)])
+
+    reached = sum(isinstance(fact.data, DeadlineReached) for _, facts in decided for fact in facts)
+    assert came[Due] == reached > 0
