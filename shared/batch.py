@@ -325,7 +325,10 @@ class Turn(Generic[S]):
     def _send(self, cause: Event[Any], fact: Fact, topic: Topic, time: datetime, nth: int) -> None:
         document, service = self._document, self._service
         version = None if isinstance(fact, EventDecided) else document.version or None
-        about = fact.about() or About(document.subject, version)
+        own = fact.about()
+        if own is not None and own.version is not None:
+            nth = own.version  # told once more after a loss, the subject may have gone on
+        about = own or About(document.subject, version)
         at = self._desk.partition
         if about.subject != document.subject:
             # What is known of the document's own subject may be more when this is decided again.

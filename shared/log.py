@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import structlog
 from pydantic_core import from_json
@@ -76,20 +76,25 @@ def commit_number(record: Record) -> int:
 
 
 class Origin(NamedTuple):
-    """The task's partition and the commit that a fact was published by."""
+    """By which task of a service, and which commit of it, a fact was published."""
 
     partition: int
     commit_number: int
 
 
-def origin_of(record: Record) -> Origin | None:
-    """By which commit a record of ours was published, None where no task of ours wrote it."""
+def origin_of(record: Record, service: str, partitions: int) -> Origin | None:
+    """By which commit of the service a record was published, None where by none of it."""
     headers = {name: value or b"" for name, value in record.headers}
     try:
-        partition = headers[TASK_HEADER].rpartition(b":")[2]
-        return Origin(int(partition), int(headers[COMMIT_HEADER]))
+        task, _, partition = headers[TASK_HEADER].decode().rpartition(":")
+        origin = Origin(int(partition), int(headers[COMMIT_HEADER]))
     except (KeyError, ValueError):
         return None
+    return origin if task == service and 0 <= origin.partition < partitions else None
+
+
+Cause: TypeAlias = tuple[str | None, str | None]
+"""The source and the id of the event that a fact follows."""
 
 
 class Commits:
@@ -114,14 +119,14 @@ class Commits:
             self._in_part.setdefault(number, []).append((record, mark))
         self._last = max(self._last, number)
 
-    def tell(self, number: int, cause: str | None) -> bool:
-        """Whether what a commit made of an event, by its id, is told, or else decided again."""
+    def tells(self, number: int, cause: Cause) -> bool:
+        """Whether what a commit made of an event is told, or else decided again."""
         if number in self._in_part:
             return cause in _causes(self._in_part[number])
         return number <= self._last
 
 
-def _causes(in_part: Sequence[tuple[Record, Published]]) -> set[Any]:
+def _causes(in_part: Sequence[tuple[Record, Published]]) -> set[Cause]:
     """The events of which a commit published in part has told all: where it is cut, not of those
     about its last subject.
     """
@@ -129,7 +134,15 @@ def _causes(in_part: Sequence[tuple[Record, Published]]) -> set[Any]:
     end = len(in_part)
     while mark.cut and end and in_part[end - 1][0].key == last.key:
         end -= 1
-    return {from_json(record.value or b"{}").get("causationid") for record, _ in in_part[:end]}
+    return {_cause(record) for record, _ in in_part[:end]}
+
+
+def _cause(record: Record) -> Cause:
+    try:
+        fact = from_json(record.value or b"")
+        return fact.get("causationsource"), fact.get("causationid")
+    except (ValueError, AttributeError):
+        return None, None  # no fact of ours
 
 
 def _positions(found: Any) -> dict[str, int]:

@@ -20,12 +20,13 @@ from shared.service import Service, Told
 
 FOLD_AT_ONCE = 500
 """Facts folded in one commit: Redis answers other clients within 10 ms meanwhile."""
-LEVELS_MARGIN_MS = 600_000
+CLOCKS_MARGIN_MS = 600_000
 """How far the clocks of workers, whose times are in Kafka, may be apart."""
 
-UNTOLD = 5_000
-"""Records at the end of a topic's partition among which are all that a commit has told that its
-journal does not tell: some times what the tasks have on their way to it at a time."""
+UNTOLD_RECORDS = 5_000
+"""Records at the end of a topic's partition among which are those of commits whose journal does not
+tell of them: some times what all tasks have on their way to it at a time. Of one further back the
+version could be given again."""
 
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ class _Window(NamedTuple):
 
 
 class Restoring:
-    """What one partition does about it when it is opened."""
+    """Brings what crosses a service's orders up to what was told, when a partition is opened."""
 
     def __init__(
         self, desk: Desk[S], store: PartitionStore, log: Log, clock: BusinessClock
@@ -69,7 +70,7 @@ class Restoring:
             since_ms = await self._known_until_ms(reached)
             await self._restore(_Window(since_ms=since_ms), reached)
         else:
-            await self._restore(_Window(last=UNTOLD), reached)
+            await self._restore(_Window(last=UNTOLD_RECORDS), reached)
         await self._store.know_run()
 
     async def _restore(self, window: _Window, reached: Sequence[Reached]) -> None:
@@ -92,16 +93,19 @@ class Restoring:
             for partition in range(self._partitions):
                 async with aclosing(self._records(topic.name, partition, window)) as log:
                     async for begin, records in log:
-                        found = [
-                            (r, self._decoder.decode(r, self._clock.timeline)) for r in records
-                        ]
-                        told = [
-                            Told(event, _counts(record, event, commits), trimmed=begin > 0)
-                            for record, event in found
-                            if isinstance(event, Event)
-                        ]
-                        for some in some_at_a_time(told):
+                        told = [self._told_by(record, commits, begin) for record in records]
+                        for some in some_at_a_time([one for one in told if one is not None]):
                             yield some
+
+    def _told_by(self, record: Record, commits: Sequence[Commits], begin: int) -> Told | None:
+        """What a record tells, None where no task of ours wrote it."""
+        origin = origin_of(record, self._service.name, self._partitions)
+        event = self._decoder.decode(record, self._clock.timeline)
+        if origin is None or not isinstance(event, Event):
+            return None
+        cause = event.causationsource, event.causationid
+        counts = commits[origin.partition].tells(origin.commit_number, cause)
+        return Told(event, counts, trimmed=begin > 0)
 
     async def _records(
         self, topic: str, partition: int, window: _Window
@@ -141,7 +145,7 @@ class Restoring:
                 async with aclosing(self._log.records(name, p, journal - 1, journal)) as log:
                     async for records in log:
                         last_ms = max(last_ms, records[-1].timestamp)
-        return last_ms - LEVELS_MARGIN_MS if last_ms else None
+        return last_ms - CLOCKS_MARGIN_MS if last_ms else None
 
 
 def emptied(service: Service[Any], partition: int, number: int) -> RefusedStart:
@@ -158,8 +162,3 @@ def some_at_a_time(all_: Sequence[T]) -> Iterator[Sequence[T]]:
     """Facts as they are folded: FOLD_AT_ONCE at a time."""
     for at in range(0, len(all_), FOLD_AT_ONCE):
         yield all_[at : at + FOLD_AT_ONCE]
-
-
-def _counts(record: Record, event: Event[Any], commits: Sequence[Commits]) -> bool:
-    origin = origin_of(record)
-    return origin is None or commits[origin.partition].tell(origin.commit_number, event.causationid)

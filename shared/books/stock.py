@@ -108,19 +108,18 @@ class StockBook:
             self._violate(story.subject, "one of its versions is told of two events")
         # A version may be missing, where Redis lost a change before it was told, and an event may
         # be told twice, where Redis lost what was told in part: its last change counts.
-        counted = {entry.cause: entry for entry in changes}.values()
+        counted = {(entry.cause_source, entry.cause): entry for entry in changes}
         on_hand, reserved = (
-            sum(entry.data[change] for entry in counted)
+            sum(entry.data[change] for entry in counted.values())
             for change in ("on_hand_change", "reserved_change")
         )
         last = levels[-1]
         if (on_hand, reserved) != (last.on_hand, last.reserved):
             found = f"its changes come to on hand {on_hand}, reserved {reserved}"
             self._violate(story.subject, f"{found}, and it is told to be {last}")
-        commands = {entry.id: entry for entry in story.of(STOCK)}
-        for entry in counted:
-            if command := commands.get(entry.cause or ""):
-                self._supply(story, command, entry)
+        for command in story.of(STOCK):
+            if change := counted.get((command.source, command.id)):
+                self._supply(story, command, change)
         self._levels[story.subject] = last
 
     def take_order(self, story: Story) -> None:

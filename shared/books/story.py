@@ -28,6 +28,8 @@ _BESIDES = frozenset({"deadlines", _SNAPSHOT})
 class Entry(NamedTuple):
     """One event: where it lies, its attributes, and its data without what is large.
 
+    Its id, as that of its `cause`, is one of its source: two sources may use the same.
+
     `at_ms` is the record's Kafka timestamp (wall time); `content` tells the data from others;
     `status` is the order's after a fact of fulfillment, and `over` that it will not change again.
     """
@@ -35,10 +37,12 @@ class Entry(NamedTuple):
     topic: str
     offset: int
     at_ms: int
+    source: str
     id: str
     type: str
     time: str
     cause: str | None
+    cause_source: str | None
     version: int | None
     data: Json
     content: int
@@ -131,10 +135,12 @@ def entry_of(record: Record, event: Json) -> Entry:
         topic=record.topic,
         offset=record.offset,
         at_ms=record.timestamp,
+        source=event.get("source", ""),
         id=event["id"],
         type=event["type"],
         time=event["time"],
         cause=event.get("causationid"),
+        cause_source=event.get("causationsource"),
         version=event.get("subjectversion"),
         data=_condensed(data),
         content=hash(said),

@@ -33,6 +33,7 @@ from shared.events.inventory import (
     StockLevelChanged,
     StockReserved,
 )
+from shared.events.parking import EventDecided
 from shared.events.payment import PAYMENT_EVENTS
 from shared.events.warehouse import stock_subject
 from shared.kafka_log import mark_headers, part_headers
@@ -120,6 +121,7 @@ async def test_p1_stock_that_only_a_later_partition_tells_of_is_rebuilt() -> Non
     redis, topics = memory(), Topics(2, lambda: to_ms(NOON))
     tell_level(topics, partition=1)
     ours = at_a_bench(INVENTORY, redis, topics, partitions=2)
+    await ours.clock.refresh()
 
     for partition in range(2):
         await ours.opening(partition, unheard).open("token")
@@ -172,9 +174,22 @@ def tell_level(topics: Topics, partition: int) -> None:
         reserved_change=0,
         level_version=1,
     )
-    subject = stock_subject(SELLER, "KETTLE")
-    value = encode(level, id_="level", source="inventory", subject=subject, time=NOON, version=1)
-    topics.append(STOCK_LEVELS.name, partition, subject.encode(), value, STRUCTURED)
+    subject, mark = stock_subject(SELLER, "KETTLE"), Mark("inventory", partition, 1, {})
+    told = ((level, STOCK_LEVELS, 1), (EventDecided(), INVENTORY_EVENTS, None))
+    for fact, topic, version in told:
+        value = encode(
+            fact,
+            id_=fact.TYPE,
+            source="inventory",
+            subject=subject,
+            time=NOON,
+            version=version,
+            causation_id="said",
+            causation_source="warehouse",
+        )
+        texts = mark_headers(mark) | part_headers(mark, 0, [[]])
+        headers = tuple((name, text.encode()) for name, text in texts.items())
+        topics.append(topic.name, partition, subject.encode(), value, (*STRUCTURED, *headers))
 
 
 def unheard(_partition: int, _facts: int) -> None: ...

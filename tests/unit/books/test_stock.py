@@ -188,3 +188,32 @@ def test_p1_units_held_for_an_order_that_nobody_knows(world: World) -> None:
     world.stock.held[SELLER, "ghost"] = world.stock.held[SELLER, "parted"]
 
     assert "ghost: Redis holds" in told(world.books(), "P1")
+
+
+def test_p1_an_event_that_is_told_twice_counts_once_by_its_last_change(world: World) -> None:
+    """Redis had lost it after its level was told, and before its journal was."""
+    last = find(world, STOCK_LEVELS, "", KETTLES_SUBJECT, -1)
+    version = event_of(last)["data"]["level_version"]
+    again(world, last, says(id="x", subjectversion=version + 1), holds(level_version=version + 1))
+    world.stock.levels[SELLER, KETTLE][2] += 1
+
+    assert told(world.books(), "P1") == ""
+
+
+def test_p1_a_version_that_redis_lost_before_it_was_told_is_no_violation(world: World) -> None:
+    last = find(world, STOCK_LEVELS, "", KETTLES_SUBJECT, -1)
+    world.change(last, holds(level_version=event_of(last)["data"]["level_version"] + 1))
+    world.stock.levels[SELLER, KETTLE][2] += 1
+
+    assert told(world.books(), "P1") == ""
+
+
+def test_p1_ids_are_of_their_source(world: World) -> None:
+    """An order and a stock command may have the same id, of two sources."""
+    placed = find(world, STOCK_LEVELS, "", KETTLES_SUBJECT, 1)
+    count = find(world, STOCK_LEVELS, "", KETTLES_SUBJECT)
+    assert event_of(placed)["causationid"] != event_of(count)["causationid"]
+    same = says(causationid=event_of(count)["causationid"], causationsource="another")
+    world.change(placed, same)
+
+    assert told(world.books(), "P1") == ""
