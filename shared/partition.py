@@ -210,6 +210,11 @@ class PartitionTask(Generic[S]):
         return positions
 
     @property
+    def stored_positions(self) -> Mapping[str, int]:
+        """The next offset of each input, as its last commit stored them; none before it is open."""
+        return self._stored_positions
+
+    @property
     def acked_positions(self) -> Mapping[str, int] | None:
         """Positions for Kafka's own offsets; None while facts wait for their acks."""
         return self._stored_positions if self.opened and self._publishing is None else None
