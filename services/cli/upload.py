@@ -19,7 +19,9 @@ from shared.clock import fresh_token
 from shared.events.fields import EventId, SellerId
 from shared.events.seller import SHIPMENTS
 from shared.policy import Policies
+from shared.policy_files import DEFAULT
 from shared.settings import Settings
+from shared.spreadsheet import printable
 from shared.upload_rows import MAX_FILE_BYTES, RefusedFile
 from shared.uploads import Said, Upload, event_id, read_cancel, read_ship_confirm
 
@@ -54,9 +56,7 @@ def ship_confirm(
 ) -> None:
     """Confirm packages: a line per order item, lines of one parcel are one package."""
     settings = settings_here(data_dir)
-    policies = Policies.load(settings.policies_dir)
-    time_zone = ZoneInfo(policies.of(marketplace).time_zone if marketplace else "UTC")
-    read = partial(read_ship_confirm, time_zone=time_zone)
+    read = partial(read_ship_confirm, time_zone=_time_zone(marketplace, settings.policies_dir))
     _upload(file, seller, read, settings, id_, dry_run=dry_run, as_json=as_json)
 
 
@@ -100,6 +100,22 @@ def _upload(
         _tell(file, found, dry_run=dry_run)
     if found.bad:
         raise typer.Exit(EXIT_USAGE)
+
+
+def _time_zone(marketplace: str | None, policies_dir: Path) -> ZoneInfo:
+    """A marketplace's own. An order of one that has no policy is under the default; who types one
+    here means one that has.
+    """
+    policies = Policies.load(policies_dir)
+    if marketplace is None:
+        return ZoneInfo("UTC")
+    known = [DEFAULT, *sorted(policies.by_marketplace)]
+    if marketplace not in known:
+        raise typer.BadParameter(
+            f"--marketplace {printable(marketplace)}: has to be one of {', '.join(known)}: those"
+            f" with a policy file in {policies_dir}."
+        )
+    return ZoneInfo(policies.of(marketplace).time_zone)
 
 
 def _content(file: Path) -> bytes:

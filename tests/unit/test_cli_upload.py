@@ -79,6 +79,27 @@ def test_a_ship_date_is_local_to_the_marketplace_that_is_named(file: Path) -> No
     assert accepted["data"]["ship_date"] == "2026-03-12T03:00:00Z"
 
 
+@pytest.mark.parametrize("marketplace", ["NOPE", "a2q3y263d00kwc", "", "A\x1b[2J"])
+def test_a_marketplace_without_a_policy_is_refused_with_those_that_have_one(
+    file: Path, marketplace: str
+) -> None:
+    said = uploaded("ship-confirm", file, "--dry-run", "--marketplace", marketplace)
+
+    shown = " ".join(said.stderr.split())
+    assert (said.exit_code, said.stdout) == (2, "")
+    assert f"--marketplace {marketplace.replace(chr(27), ' ')}: has to be one of" in shown
+    assert "A1PA6795UKMFR9" in shown
+    assert "deploy/policies" in shown
+    assert "\x1b" not in said.stderr
+
+
+def test_a_marketplace_without_a_file_of_its_own_is_named_by_the_default(file: Path) -> None:
+    said = uploaded("ship-confirm", file, "--dry-run", "--json", "--marketplace", "default")
+
+    (accepted,) = json.loads(said.stdout)["accepted"]
+    assert accepted["data"]["ship_date"] == "2026-03-12T00:00:00Z"
+
+
 def test_a_cancel_file_is_checked_alike(file: Path) -> None:
     file.write_text(CANCEL)
 
