@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from services.cli import allowed
 from services.cli.addresses import DEFAULT_DATA_DIR, DataDir, settings_here
 from services.cli.business_time import business_now
 from services.cli.exit_codes import EXIT_USAGE
@@ -86,8 +87,8 @@ def _upload(
     as_json: bool,
 ) -> None:
     """Produce an event for all that is good in the file; answer the rest by line and reason."""
-    seller_id = _checked(SellerId, seller, "--seller")
-    upload_id = fresh_token() if id_ is None else _checked(EventId, id_, "--id")
+    seller_id = _checked(SellerId, seller, "--seller", allowed.SELLER_ID)
+    upload_id = fresh_token() if id_ is None else _checked(EventId, id_, "--id", allowed.EVENT_ID)
     try:
         found = read(_content(file), seller_id)
     except RefusedFile as refused:
@@ -124,11 +125,11 @@ def _content(file: Path) -> bytes:
         return opened.read(MAX_FILE_BYTES + 1)
 
 
-def _checked(type_: Any, text: str, option: str) -> str:
+def _checked(type_: Any, text: str, option: str, what: str) -> str:
     try:
         return str(TypeAdapter(type_).validate_python(text))
-    except ValidationError as error:
-        raise typer.BadParameter(f"{option}: {error.errors()[0]['msg']}.") from None
+    except ValidationError:
+        raise typer.BadParameter(f"{option}: has to be {what}.") from None
 
 
 async def _produce(said: Sequence[Said], upload_id: str, settings: Settings) -> None:
