@@ -56,6 +56,24 @@ class PendingCall:
     """Whether the partition was told that the answer is unknown."""
 
 
+class Bug(NamedTuple):
+    """A bug of ours about a call, in performing it or in deciding its answer: nothing else shows
+    it, the call is only performed again.
+    """
+
+    what: str
+    call: str
+    error: BaseException | str
+
+
+def log_bug(bug: Bug) -> None:
+    """What a running service does with a bug about a call."""
+    if isinstance(bug.error, BaseException):
+        _log.error(bug.what, call=bug.call, exc_info=bug.error)
+    else:
+        _log.error(bug.what, call=bug.call, error=bug.error)
+
+
 class Asker(Protocol):
     """Whose calls they are: a partition task."""
 
@@ -83,7 +101,10 @@ class _Turn(NamedTuple):
 
 
 class Caller:
-    """Performs the calls of all partitions of one process, MAX_AT_ONCE at a time."""
+    """Performs the calls of all partitions of one process, MAX_AT_ONCE at a time.
+
+    `hear` is told of each bug.
+    """
 
     def __init__(
         self,
@@ -91,7 +112,10 @@ class Caller:
         clock: Clock,
         step: Callable[[str], Awaitable[None]],
         again_max_s: float = AGAIN_MAX_S,
+        *,
+        hear: Callable[[Bug], None] = log_bug,
     ) -> None:
+        self.hear = hear
         self._calls = calls
         self._models = {fact.TYPE: Event[fact] for fact in calls}  # type: ignore[valid-type]
         self._clock = clock
@@ -134,7 +158,7 @@ class Caller:
             finally:
                 trying.cancel()
             if bug := trying.exception():
-                _log.error("performing a call failed", call=call.event.id, exc_info=bug)
+                self.hear(Bug("performing a call failed", call.event.id, bug))
             answer = None if bug else trying.result()
             await self._step("answered")
             if call.event.id not in asker.pending:
@@ -168,7 +192,7 @@ class Caller:
         except TransientError as error:
             why = str(error)
         except Exception as bug:  # noqa: BLE001 - the outside is asked again, or given up
-            _log.exception("performing a call failed", call=event.id)
+            self.hear(Bug("performing a call failed", event.id, bug))
             why = type(bug).__name__
         else:
             return self._answer(call, answer, final=True)

@@ -3,8 +3,9 @@
 Key, value and partition are the record's own. Headers are text: `deadletter-id` (its origin, as
 topic:partition:offset), `-topic`, `-partition`, `-offset`, `-timestamp-ms`, `-service`, `-reason`,
 `-field`, `-detail`, `-headers` (the record's own, as JSON, values in base64) and `-value` ("null"
-where the record had none). Of a record that is too large for the topic, packed or not, it holds
-what fits; `-truncated` then says how many headers, and bytes of key and value, the record has.
+where the record had none). Field and detail are one line each, see `_one_line`. Of a record
+that is too large for the topic, packed or not, it holds what fits; `-truncated` then says how many
+headers, and bytes of key and value, the record has.
 """
 
 import json
@@ -14,6 +15,10 @@ from typing import NamedTuple
 
 from shared.batch import DeadLetter, StoredRecord
 from shared.decode import Record
+
+MAX_DETAIL_BYTES = 16_000
+"""Of a detail as it is sent: the longest traceback, 4 bytes a character. With all else but the
+record's own parts it has 128 KB, below what a letter is cut to (CUT_LETTER_BYTES)."""
 
 _NULL = "null"
 _TRUNCATED = "deadletter-truncated"
@@ -81,12 +86,27 @@ def letter_headers(letter: DeadLetter, service: str, whole: Record | None = None
         "deadletter-timestamp-ms": str(record.timestamp),
         "deadletter-service": service,
         "deadletter-reason": letter.reason,
-        "deadletter-field": letter.field,
-        "deadletter-detail": letter.detail,
+        "deadletter-field": _one_line(letter.field),
+        "deadletter-detail": _one_line(letter.detail),
         "deadletter-headers": json.dumps(own),
         "deadletter-value": _NULL if record.value is None else "bytes",
         **({} if whole is None else {_TRUNCATED: json.dumps(_sizes(whole))}),
     }
+
+
+def _one_line(text: str) -> str:
+    """A text that any client can show: control characters and lone surrogates escaped as in Python;
+    of one that is too long, its ends.
+    """
+    shown = "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in text.strip()
+    ).encode()
+    if (left_out := len(shown) - MAX_DETAIL_BYTES) <= 0:
+        return shown.decode()
+    begin = shown[: MAX_DETAIL_BYTES // 2].decode(errors="ignore")
+    end = shown[left_out + MAX_DETAIL_BYTES // 2 :].decode(errors="ignore")
+    return f"{begin} [{left_out} bytes are left out] {end}"
 
 
 def _sizes(record: Record) -> dict[str, int]:

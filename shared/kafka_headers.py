@@ -1,13 +1,16 @@
 """Records whose header names are no UTF-8 are read like all others (P6, ADR 18).
 
-To Kafka a header's name is any bytes. aiokafka's fast parser decodes names strictly, so a fetch
-with another fails, is fetched again and fails again. Here the rest of such a fetch, and of no
-other, is read by aiokafka's parser in Python, with lone surrogates for what is no UTF-8 (PEP 383).
+To Kafka a header's name is any bytes. aiokafka's parsers decode names strictly, so a fetch with
+another fails, is fetched again and fails again: the compiled one with the codec's error, the one in
+Python, which takes its place where it is missing, with a corrupt record of that cause. Here the
+rest of such a fetch, and of no other, is read by aiokafka's parser in Python, with lone surrogates
+for what is no UTF-8 (PEP 383).
 """
 
 from typing import Any
 
 from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
 
@@ -63,7 +66,9 @@ class _PartitionRecords(fetcher.PartitionRecords):
     def __next__(self) -> Any:
         try:
             return next(self._records_iterator)
-        except UnicodeDecodeError:
+        except (UnicodeDecodeError, CorruptRecordException) as error:
+            if not isinstance(error.__cause__ or error, UnicodeDecodeError):
+                raise
             # The offset tells what was read; transactions seen on the way are known as before.
             self._records = _LenientRecords(self._records.found, self.next_fetch_offset)
             self._records_iterator = self._unpack_records()  # type: ignore[no-untyped-call]

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Generic
 
-import structlog
 from redis.asyncio import Redis
 
 from shared.batch import DeadLetter, Decided, Desk, Input, input_of, restored
-from shared.calls import Caller, PendingCall
+from shared.calls import Bug, Caller, PendingCall
 from shared.clock import BusinessClock, fresh_token, to_ms
 from shared.decode import Decoder, Misrouted, NotAnEvent, Record
 from shared.documents import Document, S
@@ -65,8 +64,6 @@ STEPS = (
     "settled",
 )
 """The named points of a task, in order: where tests stop, kill and delay it."""
-
-_log = structlog.get_logger()
 
 Step = Callable[[str], Awaitable[None]]
 
@@ -208,6 +205,11 @@ class PartitionTask(Generic[S]):
         if self._held:
             positions[DEADLINES_EVENTS.name] = self._held[0].first_offset
         return positions
+
+    @property
+    def stored_positions(self) -> Mapping[str, int]:
+        """The next offset of each input, as its last commit stored them; none before it is open."""
+        return self._stored_positions
 
     @property
     def acked_positions(self) -> Mapping[str, int] | None:
@@ -537,7 +539,8 @@ class PartitionTask(Generic[S]):
         for call in decided.answered:
             del self._pending[call]
         for call, failed in decided.failed.items():
-            _log.error("the answer to a call can not be decided", call=call, error=failed)
+            assert self._caller is not None
+            self._caller.hear(Bug("the answer to a call can not be decided", call, failed))
         asked = (self._pending.get(item.call) for item in batch.inputs if item.call)
         self._pursue(call for call in asked if call is not None)
 

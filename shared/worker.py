@@ -37,6 +37,7 @@ from shared.policy import Policies
 from shared.redis import connect, trip
 from shared.service import Call, Service
 from shared.settings import Settings
+from shared.standstill import Seen, Standstill
 from shared.telemetry import configure
 
 OPEN_INTERVAL_S = 1.0
@@ -47,7 +48,8 @@ OFFSETS_INTERVAL_S = 5.0
 """How often Kafka's own offsets are committed; only lag tools read them."""
 STUCK_S = 60.0
 """Kafka and Redis answer, a partition's records wait, and none of them was decided for so long: the
-client is stuck there, whatever it does elsewhere, and only a new process helps."""
+client is stuck there, or its opening fails for ever, whatever the process does elsewhere, and only
+a new one can help."""
 CLOSE_TIMEOUT_S = 3.0
 STOP_TIMEOUT_S = 4.0
 """With a dead broker nothing acks: tasks, then clients are given up after these. Together below
@@ -110,7 +112,7 @@ class Worker:
         self._subscriber = self._subscribe(self._broker)
         self.log = KafkaLog(self._broker, lambda: self._subscriber.consumer, self._servers)
         self._caller = Caller(service.calls, self.clock, step)
-        self._decided: Counter[int] = Counter()
+        self._read_before: dict[int, int] = {}
 
     def _subscribe(self, broker: KafkaBroker) -> Any:
         subscriber = broker.subscriber(
@@ -218,7 +220,6 @@ class Worker:
         for partition in partitions:
             if task := self.tasks.pop(partition, None):
                 self.counts += task.counts
-                self._decided[partition] += task.counts["records"]
             if running := self._running.pop(partition, None):
                 running.cancel()
 
@@ -261,6 +262,7 @@ class Worker:
             self._caller,
         )
         self.tasks[partition] = task
+        self._read_before[partition] = self.log.read
         running = asyncio.create_task(task.run(), name=f"{self.service.name}:{partition}")
         running.add_done_callback(lambda _: self._wake.set())
         self._running[partition] = running
@@ -319,31 +321,38 @@ class Worker:
                     await self._subscriber.consumer.commit(offsets)
 
     async def _watch(self) -> None:
-        """End a process that is stuck with a partition for ever; an outage is waited out."""
-        seen: dict[int, tuple[int, int]] = {}
-        since: dict[int, float] = {}
+        """End a process that is stuck with a partition for ever; an outage is waited out.
+
+        What is counted, and what is not, is told in `shared/standstill.py`.
+        """
+        standstill = Standstill()
         while True:
             await asyncio.sleep(OFFSETS_INTERVAL_S)
-            now, progress = time.monotonic(), {p: self._progress(p) for p in self._held()}
-            still = {p for p, made in progress.items() if made == seen.get(p)}
-            seen = progress
-            waiting = await self._waiting(still, none_goes_on=still == progress.keys())
-            since = {p: since.get(p, now) for p in waiting}
-            if stuck := sorted(p for p in since if now - since[p] > STUCK_S):
+            seen = {p: self._seen(p) for p in self._held()}
+            still = standstill.still(seen)
+            standstill.note(await self._waiting(still, none_goes_on=still == seen.keys()))
+            most = STUCK_S / OFFSETS_INTERVAL_S
+            if stuck := sorted(p for p, looks in standstill.looks.items() if looks > most):
                 _log.error("nothing is consumed although records wait", partitions=stuck)
                 self.end("nothing is consumed although records wait", EXIT_STUCK)
 
-    def _progress(self, partition: int) -> tuple[int, int]:
-        """What grows while a partition goes on: its records, decided; journals read, as it opens.
+    def _seen(self, partition: int) -> Seen:
+        """What grows while a partition goes on: its positions in Redis; while it opens, what is
+        read of journals.
 
-        Partitions that open take turns at reading: one's progress is that of all.
+        Partitions that open take turns at reading: one that reads on is all of them.
         """
         task = self.tasks.get(partition)
-        decided = self._decided[partition] + (task.counts["records"] if task else 0)
-        return decided, 0 if self._state(partition) == "open" else self.log.read
+        if task is None:
+            return Seen()
+        if task.opened:
+            return Seen(committed=sum(task.stored_positions.values()))
+        return Seen(opening=self._read_before[partition], read=self.log.read)
 
-    async def _waiting(self, partitions: Collection[int], *, none_goes_on: bool) -> Collection[int]:
-        """Which of these have records not decided, though Kafka and Redis answer for them.
+    async def _waiting(
+        self, partitions: Collection[int], *, none_goes_on: bool
+    ) -> Mapping[int, bool | None]:
+        """Whether these have records not decided, None where Kafka or Redis does not answer.
 
         Kafka that answers a new client but not this worker's, for no partition and where none goes
         on, has records for all of them.
@@ -354,10 +363,10 @@ class Worker:
             behind = await asyncio.gather(*map(self._is_behind, partitions))
             if behind and none_goes_on and all(one is None for one in behind):
                 await kafka.broker_count(self._servers)
-                return partitions
+                return dict.fromkeys(partitions, True)
         except OrderflowError:
-            return ()
-        return {p for p, one in zip(partitions, behind, strict=True) if one}
+            return dict.fromkeys(partitions)
+        return dict(zip(partitions, behind, strict=True))
 
     async def _is_behind(self, partition: int) -> bool | None:
         """Whether it has records not decided; None where Kafka does not answer for its topics."""
@@ -377,7 +386,7 @@ class Worker:
         task = self.tasks.get(partition)
         if task is not None and task.idle:
             return await self.log.passed(self.service.inputs, partition)
-        return {} if task is None else task.positions
+        return {} if task is None else task.stored_positions
 
     def totals(self) -> Counter[str]:
         """Counts of all tasks since the process began."""

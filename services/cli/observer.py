@@ -89,14 +89,30 @@ def books_table(books: Books) -> Table:
     table.add_column("looked at", ratio=3)
     for page in books.pages:
         counts = ", ".join(f"{name} {count:,}" for name, count in page.counts.items())
+        lines = [counts, *_amounts(page)]
         wrong = [str(violation) for violation in page.violations[:MAX_VIOLATIONS_SHOWN]]
         wrong += [f"{page.violated - len(wrong)} more"] * (page.violated > len(wrong))
         wrong += [f"looked at no {name}" for name in page.unchecked]
-        mark = "[green]✓[/]" if page.holds else "[red]✗[/]"
-        lines = [counts, *_amounts(page)]
         shown = Text("\n").join([*map(Text, lines), *(Text(w, style="red") for w in wrong)])
-        table.add_row(f"{mark} {page.promise}", page.claim, shown)
+        table.add_row(_marked(page), page.claim, shown)
     return table
+
+
+def books_summary(books: Books) -> Table:
+    """Books that balance at a glance: a line per promise, with the first of its counts."""
+    table = Table.grid(padding=(0, 2), expand=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1)
+    for page in books.pages:
+        name, count = next(iter(page.counts.items()), ("looked at", 0))
+        claim = Text(page.claim, overflow="ellipsis", no_wrap=True)
+        table.add_row(_marked(page), f"{name} {count:,}", claim)
+    return table
+
+
+def _marked(page: Page) -> str:
+    return f"{'[green]✓[/]' if page.holds else '[red]✗[/]'} {page.promise}"
 
 
 def _amounts(page: Page) -> Iterator[str]:

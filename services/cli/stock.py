@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from services.cli import allowed
 from services.cli.addresses import DEFAULT_DATA_DIR, DataDir, settings_here
 from services.cli.business_time import business_now
 from services.cli.exit_codes import EXIT_USAGE
@@ -33,6 +34,16 @@ FIELDS = {"seller": "seller_id", "sku": "sku", "quantity": "on_hand"}
 """The columns of a file, and the event's fields that they are."""
 
 _COLUMNS = {field: column for column, field in FIELDS.items()}
+
+_ALLOWED = {
+    "seller_id": allowed.SELLER_ID,
+    "sku": allowed.SKU,
+    "on_hand": allowed.ON_HAND,
+    "units": allowed.UNITS,
+    "change": allowed.CHANGE,
+    "reason": allowed.TEXT,
+    "id": allowed.EVENT_ID,
+}
 
 stock = typer.Typer(help="Tell what a warehouse has.", no_args_is_help=True)
 
@@ -166,10 +177,20 @@ def read_counts(file: Path) -> tuple[list[StockSet], dict[int, str]]:
 
 
 def _reason(error: ValidationError) -> str:
-    """Each field that does not fit, by the name that the user knows, and what is wrong with it."""
+    """Each field that does not fit, by the name that the user knows, and what is allowed there."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    named = [(str(e["loc"][0]) if e["loc"] else "id", e["msg"]) for e in found]
-    return "; ".join(f"{_COLUMNS.get(name, name)}: {message}" for name, message in named)
+    wrong = {str(e["loc"][0]) if e["loc"] else "id": e["type"] == "missing" for e in found}
+    return "; ".join(
+        f"{_COLUMNS.get(name, name)}: "
+        + ("is missing" if missing else f"has to be {_allowed(error.title, name)}")
+        for name, missing in wrong.items()
+    )
+
+
+def _allowed(fact: str, field: str) -> str:
+    if field == "reason" and fact == StockAdjusted.__name__:
+        return allowed.OPTIONAL_TEXT
+    return _ALLOWED[field]
 
 
 async def _produce(

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from services.cli import allowed
 from services.cli.addresses import DEFAULT_DATA_DIR, DataDir, settings_here
 from services.cli.business_time import business_now
 from services.cli.exit_codes import EXIT_USAGE
@@ -19,7 +20,9 @@ from shared.clock import fresh_token
 from shared.events.fields import EventId, SellerId
 from shared.events.seller import SHIPMENTS
 from shared.policy import Policies
+from shared.policy_files import DEFAULT
 from shared.settings import Settings
+from shared.spreadsheet import printable
 from shared.upload_rows import MAX_FILE_BYTES, RefusedFile
 from shared.uploads import Said, Upload, event_id, read_cancel, read_ship_confirm
 
@@ -54,9 +57,7 @@ def ship_confirm(
 ) -> None:
     """Confirm packages: a line per order item, lines of one parcel are one package."""
     settings = settings_here(data_dir)
-    policies = Policies.load(settings.policies_dir)
-    time_zone = ZoneInfo(policies.of(marketplace).time_zone if marketplace else "UTC")
-    read = partial(read_ship_confirm, time_zone=time_zone)
+    read = partial(read_ship_confirm, time_zone=_time_zone(marketplace, settings.policies_dir))
     _upload(file, seller, read, settings, id_, dry_run=dry_run, as_json=as_json)
 
 
@@ -86,8 +87,8 @@ def _upload(
     as_json: bool,
 ) -> None:
     """Produce an event for all that is good in the file; answer the rest by line and reason."""
-    seller_id = _checked(SellerId, seller, "--seller")
-    upload_id = fresh_token() if id_ is None else _checked(EventId, id_, "--id")
+    seller_id = _checked(SellerId, seller, "--seller", allowed.SELLER_ID)
+    upload_id = fresh_token() if id_ is None else _checked(EventId, id_, "--id", allowed.EVENT_ID)
     try:
         found = read(_content(file), seller_id)
     except RefusedFile as refused:
@@ -102,17 +103,33 @@ def _upload(
         raise typer.Exit(EXIT_USAGE)
 
 
+def _time_zone(marketplace: str | None, policies_dir: Path) -> ZoneInfo:
+    """A marketplace's own. An order of one that has no policy is under the default; who types one
+    here means one that has.
+    """
+    policies = Policies.load(policies_dir)
+    if marketplace is None:
+        return ZoneInfo("UTC")
+    known = [DEFAULT, *sorted(policies.by_marketplace)]
+    if marketplace not in known:
+        raise typer.BadParameter(
+            f"--marketplace {printable(marketplace)}: has to be one of {', '.join(known)}: those"
+            f" with a policy file in {policies_dir}."
+        )
+    return ZoneInfo(policies.of(marketplace).time_zone)
+
+
 def _content(file: Path) -> bytes:
     """The file, or as much of it as shows that it is too large."""
     with file.open("rb") as opened:
         return opened.read(MAX_FILE_BYTES + 1)
 
 
-def _checked(type_: Any, text: str, option: str) -> str:
+def _checked(type_: Any, text: str, option: str, what: str) -> str:
     try:
         return str(TypeAdapter(type_).validate_python(text))
-    except ValidationError as error:
-        raise typer.BadParameter(f"{option}: {error.errors()[0]['msg']}.") from None
+    except ValidationError:
+        raise typer.BadParameter(f"{option}: has to be {what}.") from None
 
 
 async def _produce(said: Sequence[Said], upload_id: str, settings: Settings) -> None:

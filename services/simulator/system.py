@@ -29,7 +29,7 @@ from shared.batch import Desk
 from shared.books.inputs import Acknowledged
 from shared.books.reading import audit
 from shared.books.result import Books
-from shared.calls import Caller
+from shared.calls import Bug, Caller
 from shared.clock import BusinessClock, from_ms
 from shared.decode import Decoder
 from shared.errors import RefusedStart, TransientError
@@ -88,7 +88,7 @@ class Process:
         self._beside = [system.begin(self._look(), self.name)]
         self._caller = None
         if calls := self._group.service.calls:
-            self._caller = Caller(calls, system, self._step, ASK_AGAIN_MAX_S)
+            self._caller = Caller(calls, system, self._step, ASK_AGAIN_MAX_S, hear=system.hear)
             self._beside.append(system.begin(self._caller.run(), f"{self.name} calls"))
         if self._group.service.name == "deadlines":
             self._beside.append(system.begin(self._sweep(), self.name))
@@ -384,6 +384,10 @@ class System:
         """A task found that going on would be unsafe."""
         self.note(sentence)
         self.refused.append(sentence)
+
+    def hear(self, bug: Bug) -> None:
+        """A bug about a call: no promise shows it."""
+        self.failed.append(f"{bug.what}: {bug.call}: {bug.error!r}")
 
     async def books(self, acknowledged: Sequence[Acknowledged]) -> Books:
         """The very audit of a running system."""

@@ -132,7 +132,7 @@ async def test_p5_a_transactions_control_record_at_the_end_holds_no_deadline_bac
         assert await said(world) == ["waiting", *added, "reached"]
 
         async def nothing_waits() -> bool:
-            return not await worker._waiting(range(PARTITIONS), none_goes_on=True)
+            return not any((await worker._waiting(range(PARTITIONS), none_goes_on=True)).values())
 
         await until(nothing_waits, "a control record is no record that waits")
 

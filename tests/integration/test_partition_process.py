@@ -2,7 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from services.cli.kafka_server import KafkaServer
 from services.cli.redis_server import RedisServer
 from shared import kafka
 from shared import worker as worker_module
+from shared.batch import Outgoing
 from shared.errors import TransientError
-from shared.log import Bounds
+from shared.events.envelope import Topic
+from shared.log import Bounds, Mark
 from shared.worker import EXIT_REFUSED, EXIT_STUCK, Worker
 from tests.support.toy_world import PARTITIONS, WITHIN_S, World, until
 
@@ -202,4 +205,68 @@ async def test_a_worker_whose_client_does_not_reach_a_kafka_that_others_reach_en
             raise TransientError("the client's metadata synchronizer has died")
 
         monkeypatch.setattr(worker.log, "bounds", bounds)
+        await ends_as_stuck(worker)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_p6_a_worker_whose_openings_fail_again_and_again_ends_whatever_they_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "REOPEN_WAITS_S", (0.3,))
+    async with world.opened(), world.worker() as worker:
+        await world.add(*map(world.subject, range(PARTITIONS)))
+        await world.rest()
+        tries, publish = [], worker.log.publish
+
+        async def publish_none_of_it(
+            outgoing: Sequence[Outgoing], journal: Topic, mark: Mark
+        ) -> int | None:
+            if mark.partition:
+                return await publish(outgoing, journal, mark)
+            tries.append(mark)
+            worker.log.read += 10
+            raise TransientError("it is too large")
+
+        monkeypatch.setattr(worker.log, "publish", publish_none_of_it)
+        await world.add(world.subject(0))
+        await ends_as_stuck(worker)
+        assert len(tries) > 1
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_p6_a_worker_whose_batch_fails_again_and_again_after_it_was_read_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "REOPEN_WAITS_S", (0.3,))
+    tries: list[str] = []
+
+    async def fail(step: str) -> None:
+        if step == "decided":
+            tries.append(step)
+            raise KeyError("a bug")
+
+    async with world.opened(), world.worker(fail) as worker:
+        await world.add(world.subject(0))
+        await ends_as_stuck(worker)
+        assert len(tries) > 1
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_p6_a_look_that_fails_now_and_then_hides_no_standstill(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.opened(), world.worker() as worker:
+        await world.add(world.subject(0))
+        await world.rest()
+        asked, bounds = Counter[int](), worker.log.bounds
+
+        async def away_now_and_then(topics: Iterable[str], partition: int) -> Mapping[str, Bounds]:
+            asked[partition] += 1
+            if asked[partition] % 5 == 0:
+                raise TransientError("its leader is away")
+            return await bounds(topics, partition)
+
+        monkeypatch.setattr(worker.log, "bounds", away_now_and_then)
+        worker.log.pause([world.topics.left.name], 0)
+        await world.add(world.subject(0))
         await ends_as_stuck(worker)

@@ -11,7 +11,7 @@ import pytest
 
 from shared import calls
 from shared.batch import Input
-from shared.calls import MAX_AT_ONCE, Caller, PendingCall, answer_id
+from shared.calls import MAX_AT_ONCE, Bug, Caller, PendingCall, answer_id, log_bug
 from shared.errors import TransientError
 from shared.events.envelope import Event, encode
 from shared.partition import no_step
@@ -71,7 +71,11 @@ class Partition:
 
 @asynccontextmanager
 async def asking(
-    perform: Performed, *, now: datetime = NOON, steps: list[str] | None = None
+    perform: Performed,
+    *,
+    now: datetime = NOON,
+    steps: list[str] | None = None,
+    hear: Callable[[Bug], None] = log_bug,
 ) -> Any:
     """A partition whose calls are performed like that."""
 
@@ -80,7 +84,7 @@ async def asking(
             steps.append(name)
 
     partition = Partition()
-    partition.caller = Caller(service(perform=perform).calls, Clock(now), step)
+    partition.caller = Caller(service(perform=perform).calls, Clock(now), step, hear=hear)
     running = asyncio.create_task(partition.caller.run())
     try:
         yield partition
@@ -178,6 +182,17 @@ async def test_a_bug_in_a_try_stops_at_its_own_call_which_is_performed_again() -
         Silent(why="KeyError", over=False),
         *(Said(words=id_) for id_ in ("one", "two", "bad")),
     ]
+
+
+async def test_a_bug_in_a_try_is_told_to_whoever_runs_the_calls() -> None:
+    bugs: list[Bug] = []
+    asked = dialed()
+
+    async with asking(answering(KeyError("amount"), "42"), hear=bugs.append) as toy:
+        toy.ask(asked)
+        await toy.said()
+
+    assert [(bug.call, repr(bug.error)) for bug in bugs] == [("call-17", "KeyError('amount')")]
 
 
 async def test_r23_a_bug_in_the_try_at_the_calls_deadline_is_its_last_answer() -> None:

@@ -79,6 +79,27 @@ def test_a_ship_date_is_local_to_the_marketplace_that_is_named(file: Path) -> No
     assert accepted["data"]["ship_date"] == "2026-03-12T03:00:00Z"
 
 
+@pytest.mark.parametrize("marketplace", ["NOPE", "a2q3y263d00kwc", "", "A\x1b[2J"])
+def test_a_marketplace_without_a_policy_is_refused_with_those_that_have_one(
+    file: Path, marketplace: str
+) -> None:
+    said = uploaded("ship-confirm", file, "--dry-run", "--marketplace", marketplace)
+
+    shown = " ".join(said.stderr.split())
+    assert (said.exit_code, said.stdout) == (2, "")
+    assert f"--marketplace {marketplace.replace(chr(27), ' ')}: has to be one of" in shown
+    assert "A1PA6795UKMFR9" in shown
+    assert "deploy/policies" in shown
+    assert "\x1b" not in said.stderr
+
+
+def test_a_marketplace_without_a_file_of_its_own_is_named_by_the_default(file: Path) -> None:
+    said = uploaded("ship-confirm", file, "--dry-run", "--json", "--marketplace", "default")
+
+    (accepted,) = json.loads(said.stdout)["accepted"]
+    assert accepted["data"]["ship_date"] == "2026-03-12T00:00:00Z"
+
+
 def test_a_cancel_file_is_checked_alike(file: Path) -> None:
     file.write_text(CANCEL)
 
@@ -91,8 +112,8 @@ def test_a_cancel_file_is_checked_alike(file: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "seller", "message"),
     [
-        ((), "TWO WORDS", "--seller: String should match pattern"),
-        (("--id", "two words"), "A3LUMEN", "--id: String should match pattern"),
+        ((), "TWO WORDS", "--seller: has to be a seller's id: 1 to 64 letters"),
+        (("--id", "two words"), "A3LUMEN", "--id: has to be an id: 1 to 128 printable ASCII"),
     ],
 )
 def test_a_wrong_option_is_named(
@@ -101,7 +122,7 @@ def test_a_wrong_option_is_named(
     said = uploaded("ship-confirm", file, *more, seller=seller)
 
     assert said.exit_code == 2
-    assert message in said.stderr
+    assert message in " ".join(said.stderr.split())
 
 
 def test_a_file_that_is_none_is_refused_as_a_whole(file: Path) -> None:

@@ -3,8 +3,8 @@
 import pytest
 from pydantic_core import from_json
 
-from shared.batch import DeadLetter, StoredRecord
-from shared.dead_letters import cut_letter, letter_headers, read_letter
+from shared.batch import MAX_TRACEBACK, DeadLetter, StoredRecord
+from shared.dead_letters import MAX_DETAIL_BYTES, cut_letter, letter_headers, read_letter
 from shared.decode import MAX_HEADERS_BYTES
 from shared.events.envelope import MAX_OUTSIDE_EVENT_BYTES
 from shared.kafka import CUT_LETTER_BYTES, MAX_INPUT_BYTES, MAX_RECORD_BYTES
@@ -71,3 +71,44 @@ def test_p6_a_letter_that_is_cut_fits_with_the_longest_reason_and_headers_that_g
 def test_p6_what_is_sent_on_fits_its_topic_even_if_nothing_of_it_can_be_compressed() -> None:
     room_for_the_rest = 64 * 1024
     assert MAX_OUTSIDE_EVENT_BYTES + MAX_HEADERS_BYTES + room_for_the_rest < MAX_INPUT_BYTES
+
+
+def told(detail: str, field: str = "data.note") -> dict[str, str]:
+    """What a letter's headers say of a detail, as they were sent and read."""
+    texts = letter_headers(DeadLetter(good("l"), "decision_failed", detail, field), "toy")
+    return {name: text.encode().decode() for name, text in texts.items()}
+
+
+@pytest.mark.parametrize(
+    ("detail", "shown"),
+    [
+        ("née, 好, \U0001f4a5: as it is", "née, 好, \U0001f4a5: as it is"),
+        ("a lone \udcff", r"a lone \udcff"),
+        ("ends\x00here", r"ends\x00here"),
+        ("Traceback:\n  line 7\r\nKeyError: 'a'\n", r"Traceback:\n  line 7\r\nKeyError: 'a'"),
+        ("\x1b[2J\u2028\u202e", r"\x1b[2J\u2028\u202e"),
+    ],
+)
+def test_p6_whatever_a_detail_holds_it_is_one_line_that_every_client_reads(
+    detail: str, shown: str
+) -> None:
+    said = told(detail, field=detail)
+
+    assert said["deadletter-detail"] == said["deadletter-field"] == shown
+
+
+def test_p6_a_detail_that_is_too_long_keeps_its_ends_and_says_what_is_left_out() -> None:
+    said = told("begins " + "é" * MAX_DETAIL_BYTES + "\udcff" * 10**6 + " KeyError")
+
+    detail = said["deadletter-detail"]
+    assert detail.startswith("begins ééé")
+    assert detail.endswith(r"\udcff KeyError")
+    left_out = 2 * MAX_DETAIL_BYTES + 6 * 10**6 + len("begins  KeyError") - MAX_DETAIL_BYTES
+    assert f" [{left_out} bytes are left out] " in detail
+    assert len(detail.encode()) < MAX_DETAIL_BYTES + 100
+
+
+def test_p6_a_detail_of_the_longest_traceback_is_kept_whole() -> None:
+    detail = "\U0001f4a5" * MAX_TRACEBACK
+
+    assert told(detail)["deadletter-detail"] == detail

@@ -1,10 +1,15 @@
 """What a fetch finds is read whatever its header names are: all of it, each once, in order (P6)."""
 
+import os
 import struct
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.structs import TopicPartition
 
@@ -79,3 +84,33 @@ def test_p6_of_a_transaction_that_was_aborted_nothing_is_read_whatever_its_names
     )
 
     assert [record.offset for record in read(fetched, 0, [(BANK, 1)])] == [0, 3, 5]
+
+
+def test_p6_without_aiokafkas_compiled_parser_all_is_read_as_well() -> None:
+    here = [f"{__file__}::{test.__name__}" for test in READING]
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *here],
+        env={**os.environ, "AIOKAFKA_NO_EXTENSIONS": "1"},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+    assert ran.returncode == 0, ran.stdout
+    assert f"{len(READING)} passed" in ran.stdout
+
+
+def test_p6_what_is_corrupt_is_told_as_corrupt() -> None:
+    fetched = bytearray(batch(0, [FINE]) + batch(1, [ODD]))
+    fetched[-1] ^= 1
+
+    with pytest.raises(CorruptRecordException):
+        read(bytes(fetched), 0)
+
+
+READING = (
+    test_p6_odd_names_are_read_with_what_is_before_between_and_behind_them,
+    test_p6_of_a_transaction_that_was_aborted_nothing_is_read_whatever_its_names_are,
+    test_p6_what_is_corrupt_is_told_as_corrupt,
+)

@@ -43,6 +43,9 @@ def demo(
     orders: Annotated[
         int, typer.Option(min=0, max=MAX_ORDERS, help="Of traffic, beside the stories.")
     ] = 200,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show all that the books looked at.")
+    ] = False,
 ) -> None:
     """Show the life of orders in a minute and a half, and check what came of them."""
     console = Console(highlight=False)
@@ -60,7 +63,7 @@ def demo(
     if ending is None:
         say("Ended early: nothing was checked.")
         raise typer.Exit(EXIT_FAILED)
-    console.print(*ending.shown(), sep="\n")
+    console.print(*ending.shown(verbose=verbose), sep="\n")
     say(f"It took {time.monotonic() - began_s:.0f} s. Logs: {DATA_DIR.resolve() / 'logs'}")
     raise typer.Exit(0 if ending.good else EXIT_FAILED)
 

@@ -13,7 +13,7 @@ from services.cli.demo.story import Story
 from services.cli.demo.timeline import table, timeline
 from services.cli.demo.verdict import differences
 from services.cli.demo.words import money, moved
-from services.cli.observer import books_table
+from services.cli.observer import books_summary, books_table
 from shared.books.result import Books
 from shared.events.fields import Money
 
@@ -40,14 +40,17 @@ class Ending:
         """Whether the books balance and every story is as expected."""
         return self.books.balanced and not self.differences
 
-    def shown(self) -> Iterator[RenderableType]:
-        """All of it, for a terminal or a log."""
+    def shown(self, *, verbose: bool = False) -> Iterator[RenderableType]:
+        """All of it, for a terminal or a log; `verbose` with all that the books looked at,
+        as where they do not balance.
+        """
         for story in self.stories:
             yield from self._story(story)
         yield Rule("All orders, traffic and stories")
         yield _outcomes(self.seen)
         yield Rule("The books: what Kafka acknowledged to the producers, beside topics and Redis")
-        yield books_table(self.books)
+        in_full = verbose or not self.books.balanced
+        yield books_table(self.books) if in_full else books_summary(self.books)
         yield from self._verdict()
 
     def _story(self, story: Story) -> Iterator[RenderableType]:

@@ -28,9 +28,9 @@ def unchecked(books: Books) -> Books:
     return Books((*books.pages, page))
 
 
-def shown(ending: Ending, width: int = 100) -> str:
+def shown(ending: Ending, width: int = 100, **how: bool) -> str:
     out = StringIO()
-    Console(file=out, width=width).print(*ending.shown(), sep="\n")
+    Console(file=out, width=width).print(*ending.shown(**how), sep="\n")
     return out.getvalue()
 
 
@@ -92,3 +92,34 @@ def test_it_says_that_the_clock_waited_if_it_did(
 
 def test_the_end_can_be_read_in_one_go(seen: Seen, books: Books) -> None:
     assert len(shown(Ending(STORIES, seen, books)).splitlines()) < 320
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_books_and_the_verdict_fit_on_a_terminal_of_24_rows(
+    seen: Seen, books: Books, width: int
+) -> None:
+    text = shown(Ending(STORIES, seen, books, waits=3), width)
+
+    last = text[text.index("The books: what Kafka") :].splitlines()
+    assert len(last) <= 24 - len(["how long it took", "the prompt"])
+    assert [page.promise for page in books.pages if f"✓ {page.promise}" not in text] == []
+    assert "SKUs 14" in text
+    assert "units supplied" not in text
+
+
+def test_the_books_are_shown_with_all_that_was_looked_at_if_asked_for(
+    seen: Seen, books: Books
+) -> None:
+    text = shown(Ending(STORIES, seen, books), 200, verbose=True)
+
+    assert "units supplied 68, units sold 14" in text
+    assert "captured: 467.50 EUR, 36.50 GBP" in text
+
+
+def test_books_that_do_not_balance_are_shown_in_full(seen: Seen, books: Books) -> None:
+    text = shown(Ending(STORIES, seen, unchecked(broken(books))), 200)
+
+    assert "✗ P1" in text
+    assert "units supplied 68" in text
+    assert WRONG.sentence in text
+    assert "looked at no notices" in text

@@ -1,16 +1,24 @@
 """Whole marketplaces in virtual time: all promises hold, and one seed is one run."""
 
+import logging
 import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
+import structlog
 
 from services.simulator.fate import ANY_FAULT, Allowed
 from services.simulator.provider import MemoryProvider
 from services.simulator.run import Outcome, Plan, run
 from services.simulator.shrink import shrink
+from services.simulator.system import System
+from shared.policy import Policies
+from shared.service import Received, Service
 from tests.support.guards import first_failure, forget_calls, republish_nothing
 
 SEEDS = (11, *range(59, 71))
@@ -35,6 +43,15 @@ TROUBLES = (
 REPEATED = (3, 11)
 """One run with a gateway, and one with calls."""
 TRACES = f"from services.simulator.run import *; print([run(Plan(n)).trace for n in {REPEATED}])"
+
+
+@pytest.fixture
+def _silence() -> Iterator[None]:
+    """No log line is written, nor can any be captured."""
+    known = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.configure(**known)
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +110,28 @@ def test_r7_a_bug_in_performing_a_call_is_a_violation(monkeypatch: pytest.Monkey
     called = next(outcome for outcome in map(run, map(Plan, SEEDS)) if outcome.violations)
 
     assert any("KeyError" in violation for violation in called.violations)
+
+
+@pytest.mark.usefixtures("_silence")
+def test_r7_a_bug_in_deciding_an_answer_is_a_violation_whatever_is_logged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calling = System._calling
+
+    def broken(system: System, service: Service[Any]) -> Service[Any]:
+        def decide(state: Any, received: Received, policies: Policies) -> Any:
+            if received.event.source.endswith("/calls"):
+                raise KeyError("status")
+            return service.decide(state, received, policies)
+
+        return calling(system, replace(service, decide=decide))
+
+    monkeypatch.setattr(System, "_calling", broken)
+    called = run(Plan(REPEATED[1], allowed=Allowed(kinds=())))
+
+    bugs = [said for said in called.violations if "answer to a call can not be decided" in said]
+    assert bugs
+    assert all("KeyError" in said for said in bugs)
 
 
 def test_one_seed_is_one_run_in_any_process() -> None:
