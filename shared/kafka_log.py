@@ -1,7 +1,6 @@
 """The log that partition tasks work on (see `shared/log.py`), on Kafka."""
 
 import asyncio
-import json
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -29,17 +28,8 @@ from shared.kafka import (
     keeper_of,
     reader_of,
 )
-from shared.log import (
-    COMMIT_HEADER,
-    CUT_HEADER,
-    PART_HEADER,
-    PARTS_HEADER,
-    POSITIONS_HEADER,
-    TASK_HEADER,
-    Bounds,
-    Mark,
-    commit_number,
-)
+from shared.log import Bounds
+from shared.marks import Mark, commit_number, mark_headers, part_headers
 
 JOURNAL_POLL_MS = 200
 """Longest wait for a journal's next records; its position is looked at after each."""
@@ -313,23 +303,3 @@ def _chunks(facts: Sequence[Outgoing]) -> list[list[Outgoing]]:
 
 def _size(fact: Outgoing) -> int:
     return len(fact.key) + len(fact.value) + 256  # 256: headers and framing of one record
-
-
-def mark_headers(mark: Mark) -> dict[str, str]:
-    """The headers of all that a commit publishes."""
-    return {
-        TASK_HEADER: f"{mark.service}:{mark.partition}",
-        COMMIT_HEADER: str(mark.commit_number),
-    }
-
-
-def part_headers(mark: Mark, part: int, parts: Sequence[Sequence[Outgoing]]) -> dict[str, str]:
-    """The further headers of one batch of a commit's facts in the journal."""
-    headers = {
-        POSITIONS_HEADER: json.dumps(dict(mark.positions), separators=(",", ":")),
-        PART_HEADER: str(part),
-        PARTS_HEADER: str(len(parts)),
-    }
-    if part + 1 < len(parts) and parts[part][-1].key == parts[part + 1][0].key:
-        headers[CUT_HEADER] = "1"
-    return headers

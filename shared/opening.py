@@ -29,7 +29,8 @@ from shared.errors import RefusedStart, TransientError
 from shared.events.envelope import Event
 from shared.events.parking import ParkedRecord
 from shared.folding import fold
-from shared.log import Log, Mark, behind_control_records, published
+from shared.log import Log, behind_control_records
+from shared.marks import Mark, published
 from shared.partition_store import Claimed, Commit, PartitionStore
 from shared.restoring import Restoring, emptied, some_at_a_time
 from shared.service import Question
@@ -108,7 +109,7 @@ class Opening(Generic[S]):
         self._commits = 0
         journal = self._service.journal
         self._own = Decoder(self._service.name, [Reading(journal, journal.facts)], desk.partitions)
-        self._restoring = Restoring(desk, store, log, clock)
+        self._restoring = Restoring.of(desk, store, log, clock)
 
     async def open(self, token: str) -> Opened:
         """Open it under a fresh token; the holder's next commit needs `TOKEN:NUMBER`.
@@ -125,7 +126,7 @@ class Opening(Generic[S]):
         if number > claimed.commit_number and not (claimed.commit_number or self._rebuild):
             await self._refuse_empty(number)
         behind = number > claimed.commit_number or self._is_new(claimed)
-        if self._service.restore is not None:
+        if self._restoring is not None:
             await self._restoring.restore(behind=behind, rebuild=self._rebuild)
         if behind:
             claimed = await self._fold(claimed, end)
@@ -332,8 +333,8 @@ class Opening(Generic[S]):
     # -- Redis --------------------------------------------------------------------------------
 
     def _questions(self, facts: Iterable[Event[Any]]) -> list[Question]:
-        reapply = self._service.reapply
-        return [question for fact in facts for question in reapply(fact)] if reapply else []
+        crossing = self._service.crossing
+        return [q for fact in facts for q in crossing.reapply(fact)] if crossing else []
 
     async def _load(
         self, events: Iterable[Event[Any]], questions: Sequence[Question]

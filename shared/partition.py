@@ -25,7 +25,8 @@ from shared.errors import TransientError
 from shared.events.deadlines import DEADLINES_EVENTS, DeadlineReached
 from shared.events.envelope import Event
 from shared.events.parking import ParkedRecord
-from shared.log import Log, Mark, behind_control_records
+from shared.log import Log, behind_control_records
+from shared.marks import Mark
 from shared.opening import Opening
 from shared.partition_store import Commit, PartitionStore
 from shared.redis import Pipeline

@@ -53,6 +53,9 @@ CONNECT_TIMEOUT_S = 2.0
 MAX_CONNECTIONS = 64
 """Of one process to one Redis, so trips at the same instant; a further one waits its turn."""
 
+SCAN_COUNT = 1_000
+"""Keys or fields looked at per trip: about a millisecond of Redis' time."""
+
 Argument: TypeAlias = bytes | str | int | float
 
 # What Redis answers while it can not serve, for now. A script's error names its code first on
@@ -268,3 +271,13 @@ class Pipeline:
         for command in commands:
             pipe.execute_command(*command)
         return await pipe.execute(raise_on_error=False)
+
+
+async def scan(redis: Redis, pattern: str) -> AsyncIterator[list[bytes]]:
+    """The keys of a pattern, some at a time, each maybe twice; raises as `trip` does."""
+    found: Any = [None]
+    while found[0] != 0:
+        async with trip():
+            found = await redis.scan(found[0] or 0, match=pattern, count=SCAN_COUNT)
+        if found[1]:
+            yield found[1]

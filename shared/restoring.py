@@ -11,12 +11,12 @@ from typing import Any, NamedTuple, TypeVar
 from shared.batch import Desk
 from shared.clock import BusinessClock
 from shared.decode import Decoder, Reading, Record
-from shared.documents import S
 from shared.errors import RefusedStart
-from shared.events.envelope import Event
-from shared.log import Commits, Log, origin_of
+from shared.events.envelope import Event, Topic
+from shared.log import Log
+from shared.marks import Commits, origin_of
 from shared.partition_store import PartitionStore, Reached
-from shared.service import Service, Told
+from shared.service import Restore, Service, Told
 
 FOLD_AT_ONCE = 500
 """Facts folded in one commit: Redis answers other clients within 10 ms meanwhile."""
@@ -42,15 +42,33 @@ class Restoring:
     """Brings what crosses a service's orders up to what was told, when a partition is opened."""
 
     def __init__(
-        self, desk: Desk[S], store: PartitionStore, log: Log, clock: BusinessClock
+        self,
+        desk: Desk[Any],
+        topics: Sequence[Topic],
+        restore: Restore,
+        store: PartitionStore,
+        log: Log,
+        clock: BusinessClock,
     ) -> None:
         self._service: Service[Any] = desk.service
+        self._topics = topics
+        self._bring_up = restore
         self._partitions = desk.partitions
         self._store = store
         self._log = log
         self._clock = clock
-        readings = [Reading(topic, topic.facts) for topic in self._service.restores]
+        readings = [Reading(topic, topic.facts) for topic in topics]
         self._decoder = Decoder(self._service.name, readings, desk.partitions)
+
+    @classmethod
+    def of(
+        cls, desk: Desk[Any], store: PartitionStore, log: Log, clock: BusinessClock
+    ) -> "Restoring | None":
+        """For a service where topics tell of what crosses its orders; None for any other."""
+        crossing = desk.service.crossing
+        if crossing is None or crossing.restore is None:
+            return None
+        return cls(desk, crossing.topics, crossing.restore, store, log, clock)
 
     async def restore(self, *, behind: bool, rebuild: bool) -> None:
         """Bring it up before anything is decided, where it may be old; `behind` says that Redis
@@ -81,15 +99,14 @@ class Restoring:
                 async for _, records in log:
                     for record in records:
                         commits[partition].take(record)
-        assert self._service.restore is not None, "who restores says how"
         async with aclosing(self._told(window, commits)) as told:
-            await self._service.restore(told, self._store.ask)
+            await self._bring_up(told, self._store.ask)
 
     async def _told(
         self, window: _Window, commits: Sequence[Commits]
     ) -> AsyncGenerator[Sequence[Told], None]:
         """What all partitions have told of what crosses orders, some at a time."""
-        for topic in self._service.restores:
+        for topic in self._topics:
             for partition in range(self._partitions):
                 async with aclosing(self._records(topic.name, partition, window)) as log:
                     async for begin, records in log:

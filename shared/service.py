@@ -51,11 +51,10 @@ class Question(NamedTuple):
 
 
 class Told(NamedTuple):
-    """A fact of a topic that tells what crosses orders.
+    """A fact of a topic that tells of what crosses orders.
 
-    It `counts` where its commit is told by the journal, or the event that it follows is: one of
-    which nothing else was told is decided again. `trimmed` says that retention has deleted facts
-    before it.
+    `counts`: the journal tells of its commit, or, of one published in part, of its event; else that
+    is decided again. `trimmed`: retention has deleted facts before it.
     """
 
     event: Event[Any]
@@ -93,6 +92,20 @@ Restore = Callable[[AsyncIterator[Sequence[Told]], AskAll], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Crossing:
+    """What crosses the orders of a service, in keys of a `pattern`, and how it is brought up to
+    what was told where Redis has gone back; both ways are safe to repeat.
+
+    `reapply` brings it up to a fact of the journal, `restore` to the facts of `topics`.
+    """
+
+    pattern: str
+    reapply: Reapply
+    restore: Restore | None = None
+    topics: tuple[Topic, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Service(Generic[S]):
     """A service, as the partition task runs it.
 
@@ -103,9 +116,7 @@ class Service(Generic[S]):
     journal's facts that holds the state after them, for a state that is public.
 
     Redis can be rebuilt from the journal, where it is whole: where facts of no topic change the
-    state, the inputs are decided again as well. What crosses orders is brought up by `reapply` to a
-    fact of the journal, and by `restore` to those of `restores`, whose facts are about it; both are
-    safe to repeat. `crossing` is the pattern of the keys in which it lies.
+    state, the inputs are decided again as well.
     """
 
     name: str
@@ -119,10 +130,7 @@ class Service(Generic[S]):
     calls: Mapping[type[Fact], Call] = field(default_factory=dict)
     snapshot: str | None = None
     whole_journal: bool = True
-    reapply: Reapply | None = None
-    restores: tuple[Topic, ...] = ()
-    restore: Restore | None = None
-    crossing: str = ""
+    crossing: Crossing | None = None
     topic_of: Mapping[type[Fact], Topic] = field(init=False, repr=False)
     publisher_of: Mapping[str, str | None] = field(init=False, repr=False)
     """By the name of a topic that it reads."""

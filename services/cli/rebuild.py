@@ -27,7 +27,7 @@ from shared.opening import Opening
 from shared.partition import no_step
 from shared.partition_store import PartitionStore
 from shared.policy import Policies
-from shared.redis import Pipeline, connect, trip
+from shared.redis import Pipeline, connect, scan
 from shared.service import Service
 from shared.settings import Settings
 from shared.worker import Calls
@@ -35,10 +35,7 @@ from shared.worker import Calls
 CALLS: Mapping[str, Calls] = {ServiceName.PAYMENT: payment_calls}
 """What services ask of the outside: what of it has no final answer is pending again."""
 
-SCAN_COUNT = 1_000
-"""Keys looked at per trip: about a millisecond of Redis' time."""
-
-Told = Callable[[int, int], None]
+Progressed = Callable[[int, int], None]
 """Hears the partition that is in work, and how many facts of it were read."""
 
 
@@ -97,7 +94,7 @@ class Bench:
     clock: BusinessClock
     log: KafkaLog
 
-    def opening(self, partition: int, told: Told) -> Opening[Any]:
+    def opening(self, partition: int, told: Progressed) -> Opening[Any]:
         """Brings the partition in `redis` up to its journal; what crosses orders with the first."""
         return Opening(
             Desk(self.service, self.policies, partition, self.partitions),
@@ -145,7 +142,7 @@ async def bench(
         yield Bench(service, policies, partitions, redis, clock, kafka_log)
 
 
-async def rebuild_all(service: Service[Any], settings: Settings, told: Told) -> list[Rebuilt]:
+async def rebuild_all(service: Service[Any], settings: Settings, told: Progressed) -> list[Rebuilt]:
     """Bring every partition of a service up to its journal.
 
     Raises as `bench` does, and TransientError when a worker comes meanwhile.
@@ -162,27 +159,24 @@ async def rebuild_all(service: Service[Any], settings: Settings, told: Told) -> 
 
 
 async def forget_wrong_answers(ours: Bench) -> None:
-    """What crosses orders in a Redis that was emptied: its last workers asked that, in vain."""
-    store = PartitionStore(ours.redis, ours.service.name, 0)
+    """Delete what crosses orders in a Redis that was emptied: its last workers asked that, in vain.
+
+    Where a partition has a commit, it was not, and what was answered is true.
+    """
+    store, crossing = PartitionStore(ours.redis, ours.service.name, 0), ours.service.crossing
     await store.forget_run()
     reached = await store.all_reached(ours.partitions)
-    if not ours.service.crossing or any(known.commit_number for known in reached):
+    if crossing is None or any(known.commit_number for known in reached):
         return
-    found: Any = [None]
-    while found[0] != 0:
-        async with trip():
-            found = await ours.redis.scan(
-                found[0] or 0, match=ours.service.crossing, count=SCAN_COUNT
-            )
+    async for keys in scan(ours.redis, crossing.pattern):
         pipeline = Pipeline(ours.redis)
-        for key in found[1]:
+        for key in keys:
             pipeline.queue("DEL", key)
-        if found[1]:
-            await pipeline.run()
+        await pipeline.run()
 
 
 @contextmanager
-def shown(doing: str, *, quiet: bool) -> Iterator[Told]:
+def shown(doing: str, *, quiet: bool) -> Iterator[Progressed]:
     """What is done, with the partition in work on a terminal, in one line without; nothing for
     machines.
     """

@@ -19,7 +19,7 @@ from services.cli.differences import (
     differences_of_partition,
 )
 from services.cli.exit_codes import EXIT_FAILED
-from services.cli.rebuild import Bench, Told, bench, built, rebuild_all, shown
+from services.cli.rebuild import Bench, Progressed, bench, built, rebuild_all, shown
 from services.cli.run import ServiceName
 from services.simulator.memory_redis import MemoryRedis, connect_to
 from services.simulator.network import Beside
@@ -86,13 +86,13 @@ def _tell(found: Sequence[Difference], left: Sequence[Difference], *, applied: b
         typer.echo(f"left after the repair: {len(left)}" if left else "all is mended")
 
 
-async def recount(service: Service[Any], settings: Settings, told: Told) -> list[Difference]:
+async def recount(service: Service[Any], settings: Settings, told: Progressed) -> list[Difference]:
     """Fold a service's facts beside its Redis, and compare; raises as `bench` and `compare` do."""
     async with bench(service, settings, _OnlyRead) as ours:
         return await compare(ours, told)
 
 
-async def compare(ours: Bench, told: Told) -> list[Difference]:
+async def compare(ours: Bench, told: Progressed) -> list[Difference]:
     """Where Redis holds something else than the facts say; changes nothing anywhere.
 
     What began before the facts do is left out. Needs memory for one partition's documents, and for
@@ -123,7 +123,8 @@ async def compare(ours: Bench, told: Told) -> list[Difference]:
 async def _is_whole(ours: Bench, partition: int) -> bool:
     """Whether retention has deleted nothing of what is folded."""
     service = ours.service
-    topics = {topic.name for topic in (service.journal, *service.restores)}
+    across = service.crossing.topics if service.crossing else ()
+    topics = {topic.name for topic in (service.journal, *across)}
     topics |= set() if service.whole_journal else set(service.inputs)
     bounds = await ours.log.bounds(topics, partition)
     return all(begin == 0 for begin, _ in bounds.values())
@@ -153,7 +154,7 @@ async def refuse_unfinished(ours: Bench) -> None:
 
 
 async def repair(
-    service: Service[Any], settings: Settings, differences: Sequence[Difference], told: Told
+    service: Service[Any], settings: Settings, differences: Sequence[Difference], told: Progressed
 ) -> list[Difference]:
     """Take what differs out of Redis, rebuild it, and recount.
 

@@ -3,7 +3,7 @@
 from services.inventory.decisions import decide
 from services.inventory.restore import reapply, restore
 from services.inventory.state import OrderStock, evolve
-from services.inventory.store import ask, documents
+from services.inventory.store import STOCK_KEYS, ask, documents
 from shared.decode import Reading
 from shared.events.fulfillment import (
     FULFILLMENT_EVENTS,
@@ -17,7 +17,7 @@ from shared.events.fulfillment import (
 from shared.events.inventory import INVENTORY_EVENTS, STOCK_LEVELS
 from shared.events.storefront import ORDERS, OrderPlaced
 from shared.events.warehouse import STOCK
-from shared.service import Service
+from shared.service import Crossing, Service
 from shared.worker import run
 
 
@@ -43,10 +43,9 @@ def build() -> Service[OrderStock]:
         journal=INVENTORY_EVENTS,
         publishes=(STOCK_LEVELS,),
         asks=(ask,),
-        reapply=reapply,
-        restores=(STOCK_LEVELS,),
-        restore=restore,
-        crossing="{stock:*}:*",
+        crossing=Crossing(
+            pattern=STOCK_KEYS, reapply=reapply, restore=restore, topics=(STOCK_LEVELS,)
+        ),
         decide=decide,
         evolve=evolve,
         documents=documents,

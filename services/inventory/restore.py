@@ -97,11 +97,11 @@ async def restore(told: AsyncIterator[Sequence[Told]], ask: AskAll) -> None:
 
 @dataclass(slots=True)
 class _Missing:
-    """What was told of a SKU beyond its stored level, "ON_HAND RESERVED VERSION".
+    """What was told of a SKU beyond its `stored` level, "ON_HAND RESERVED VERSION".
 
-    `on_hand` and `reserved` are sums of changes, `first` the first of them by version, where it is
-    to stand in for what retention has deleted; `last` the last version, also of what does not
-    count, so that no version is given twice. All up to `until` are taken, and some `ahead`.
+    `on_hand` and `reserved` are sums of changes; `first` is the level with the lowest version, of
+    those that were told after others which retention has deleted. `last` is the highest version, of
+    what does not count, too: none is given twice. All up to `until` are taken, and some `ahead`.
     """
 
     stored: bytes
@@ -113,11 +113,11 @@ class _Missing:
     ahead: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.until = self.last = int(self.stored.split()[2])
+        self.until = self.last = self._level[2]
 
     @property
     def is_behind(self) -> bool:
-        return self.last > int(self.stored.split()[2])
+        return self.last > self._level[2]
 
     def take(self, told: Told) -> None:
         """Once per version, in any order: tasks publish side by side, and again after a crash."""
@@ -125,7 +125,7 @@ class _Missing:
         version = level.level_version
         if version <= self.until or version in self.ahead:
             return
-        self._note(version)
+        self._pass(version)
         self.last = max(self.last, version)
         if told.counts:
             self.on_hand += level.on_hand_change
@@ -133,7 +133,21 @@ class _Missing:
             if told.trimmed and (self.first is None or version < self.first.level_version):
                 self.first = level
 
-    def _note(self, version: int) -> None:
+    def restored(self) -> tuple[int, int, int]:
+        """On hand, reserved, version."""
+        on_hand, reserved, version = self._level
+        first = self.first
+        if not version and first is not None:
+            on_hand = first.on_hand - first.on_hand_change
+            reserved = first.reserved - first.reserved_change
+        return on_hand + self.on_hand, reserved + self.reserved, self.last
+
+    @property
+    def _level(self) -> tuple[int, int, int]:
+        on_hand, reserved, version = map(int, self.stored.split())
+        return on_hand, reserved, version
+
+    def _pass(self, version: int) -> None:
         self.ahead.add(version)
         if len(self.ahead) > MAX_AHEAD:
             self.until = min(self.ahead) - 1
@@ -141,22 +155,14 @@ class _Missing:
             self.until += 1
             self.ahead.remove(self.until)
 
-    def level(self) -> tuple[int, int, int]:
-        on_hand, reserved, version = map(int, self.stored.split())
-        first = self.first
-        if not version and first is not None:
-            on_hand = first.on_hand - first.on_hand_change
-            reserved = first.reserved - first.reserved_change
-        return on_hand + self.on_hand, reserved + self.reserved, self.last
-
 
 def _sku(told: Told) -> _Sku:
     return told.event.data.seller_id, told.event.data.sku
 
 
-def _write(of: _Sku, missing: _Missing) -> Question:
-    seller_id, sku = of
-    return _restore("level", levels_key(seller_id), sku, missing.stored.decode(), *missing.level())
+def _write(sku: _Sku, missing: _Missing) -> Question:
+    key, stored = levels_key(sku[0]), missing.stored.decode()
+    return _restore("level", key, sku[1], stored, *missing.restored())
 
 
 def _restore_order(operation: str, event: Event[Any], *args: str | int) -> Question:

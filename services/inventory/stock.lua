@@ -36,14 +36,14 @@ local function changed(sku, units, on_hand_change, reserved_change, most)
   local on_hand, reserved, version = level_of(sku)
   local new_on_hand, new_reserved = on_hand + on_hand_change, reserved + reserved_change
   local available = new_on_hand - new_reserved
-  local takes = available < math.min(0, on_hand - reserved)
-  if new_reserved < 0 or takes or new_on_hand > (most or math.huge) then
+  local oversells = available < math.min(0, on_hand - reserved)
+  if new_reserved < 0 or oversells or new_on_hand > (most or math.huge) then
     return {sku, units, on_hand, reserved, version, false, 0, 0}, false
   end
   local depleted = available == 0 and reserved < on_hand
-  local row = {sku, units, new_on_hand, new_reserved, version + 1, depleted}
-  row[7], row[8] = on_hand_change, reserved_change
-  return row, true
+  return {
+    sku, units, new_on_hand, new_reserved, version + 1, depleted, on_hand_change, reserved_change
+  }, true
 end
 
 local function answer(outcome, rows)

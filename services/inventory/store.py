@@ -35,7 +35,7 @@ from shared.events.fulfillment import (
 from shared.events.storefront import OrderPlaced
 from shared.events.warehouse import StockAdjusted, StockDamaged, StockFact, StockRestocked, StockSet
 from shared.policy import Policies
-from shared.redis import Pipeline, Script, trip
+from shared.redis import SCAN_COUNT, Pipeline, Script, scan, trip
 from shared.retention import INPUT_READABLE_MS, JOURNAL_READABLE_MS
 from shared.service import Question
 
@@ -43,10 +43,10 @@ REMEMBER_ORDER_MS = JOURNAL_READABLE_MS
 """An entry that holds nothing is kept for as long as a fact of fulfillment can be read again."""
 REMEMBER_COMMAND_MS = INPUT_READABLE_MS
 """A stock command's answer is kept for as long as the command can be read again."""
+STOCK_KEYS = "{stock:*}:*"
+"""All keys of what crosses orders."""
 NO_LEVEL = -1
 """The version of what somebody else has written into a seller's levels."""
-SCAN_COUNT = 1_000
-"""Keys or fields looked at per trip: about a millisecond of Redis' time."""
 
 documents = Documents("inventory", OrderStock)
 
@@ -111,7 +111,7 @@ async def all_levels(redis: Redis) -> AsyncIterator[Level]:
 
     For books and dashboards: it looks at every key of this Redis, so not for every request.
     """
-    async for keys in _scan(redis, "{stock:*}:levels"):
+    async for keys in scan(redis, "{stock:*}:levels"):
         for key in keys:
             async for level in _levels_of(redis, _parsed(key)["seller"]):
                 yield level
@@ -119,7 +119,7 @@ async def all_levels(redis: Redis) -> AsyncIterator[Level]:
 
 async def all_holdings(redis: Redis) -> AsyncIterator[Holding]:
     """What every order holds that holds anything; as `all_levels`."""
-    async for keys in _scan(redis, "{stock:*}:order:*"):
+    async for keys in scan(redis, "{stock:*}:order:*"):
         pipeline = Pipeline(redis)
         for key in keys:
             pipeline.queue("HGET", key, "held")
@@ -191,15 +191,6 @@ def flat(units: Sequence[tuple[str, int]]) -> list[str | int]:
 def _answer(reply: bytes) -> Answer:
     outcome, rows = from_json(reply)
     return Answer(outcome, tuple(sorted(Row._make(row) for row in rows)))
-
-
-async def _scan(redis: Redis, pattern: str) -> AsyncIterator[list[bytes]]:
-    found: Any = [None]
-    while found[0] != 0:
-        async with trip():
-            found = await redis.scan(found[0] or 0, match=pattern, count=SCAN_COUNT)
-        if found[1]:
-            yield found[1]
 
 
 async def _levels_of(redis: Redis, seller_id: str) -> AsyncIterator[Level]:

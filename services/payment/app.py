@@ -6,7 +6,7 @@ from dataclasses import replace
 from services.payment.decisions import decide
 from services.payment.provider import HttpProvider, calls_of
 from services.payment.state import Verification, evolve
-from services.payment.store import ask_buyer, ask_card, documents, reapply
+from services.payment.store import TALLY_KEYS, ask_buyer, ask_card, documents, reapply
 from shared.decode import Reading
 from shared.errors import SettingError
 from shared.events.deadlines import DEADLINES_EVENTS, DeadlineReached
@@ -23,7 +23,7 @@ from shared.events.fulfillment import (
 from shared.events.gateway import PAYMENTS
 from shared.events.payment import PAYMENT_EVENTS
 from shared.events.storefront import ORDERS, OrderPlaced
-from shared.service import Call, Service
+from shared.service import Call, Crossing, Service
 from shared.settings import Settings
 from shared.worker import run
 
@@ -50,8 +50,7 @@ def build() -> Service[Verification]:
         ),
         journal=PAYMENT_EVENTS,
         asks=(ask_buyer, ask_card),
-        reapply=reapply,
-        crossing="{tally:*}:*",
+        crossing=Crossing(pattern=TALLY_KEYS, reapply=reapply),
         decide=decide,
         evolve=evolve,
         documents=documents,

@@ -49,6 +49,9 @@ documents = Documents("payment", Verification)
 Whose = Literal["buyer", "card"]
 WHOSES: tuple[Whose, ...] = ("buyer", "card")
 
+TALLY_KEYS = "{tally:*}:*"
+"""All keys of what crosses orders."""
+
 _TALLY = Script(Path(__file__).with_name("tally.lua"))
 
 

@@ -228,8 +228,8 @@ class Stock:
         on_hand, reserved, version = self._level(sku)
         new_on_hand, new_reserved = on_hand + on_hand_change, reserved + reserved_change
         available = new_on_hand - new_reserved
-        takes = available < min(0, on_hand - reserved)
-        if new_reserved < 0 or takes or new_on_hand > most:
+        oversells = available < min(0, on_hand - reserved)
+        if new_reserved < 0 or oversells or new_on_hand > most:
             return (sku, units, on_hand, reserved, version, False, 0, 0), False
         depleted = available == 0 and reserved < on_hand
         after = (new_on_hand, new_reserved, version + 1, depleted)

@@ -16,9 +16,9 @@ from shared.decode import REROUTED_HEADER, Record, partition_of
 from shared.errors import TransientError
 from shared.events.envelope import CONTENT_TYPE, Topic
 from shared.kafka import DEAD_LETTERS
-from shared.kafka_log import mark_headers, part_headers
-from shared.log import Bounds, Mark, commit_number
+from shared.log import Bounds
 from shared.log_reader import Offsets
+from shared.marks import Mark, commit_number, mark_headers, part_headers
 
 Headers = tuple[tuple[str, bytes | None], ...]
 STRUCTURED: Headers = (("content-type", CONTENT_TYPE.encode()),)

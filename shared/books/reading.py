@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any
 
 from shared.books.audit import Armed, Audit
 from shared.books.inputs import Acknowledged
@@ -13,13 +12,11 @@ from shared.books.stock import StoredHolding, StoredLevel
 from shared.events.topics import TOPICS
 from shared.kafka import DEAD_LETTERS
 from shared.log_reader import Offsets
-from shared.redis import Pipeline, trip
+from shared.redis import Pipeline, scan
 from shared.rest import Part, Rest
 
 MGET_KEYS = 500
 """Documents of one trip: some 2 MB of snapshots."""
-SCAN_COUNT = 1_000
-"""Keys looked at per trip: about a millisecond of Redis' time."""
 
 ReadLedger = Callable[[int], Awaitable[Iterable[Armed]]]
 """Reads what is armed in a partition of deadlines."""
@@ -97,11 +94,8 @@ async def subjects_of(part: Part) -> Mapping[int, set[str]]:
     """The subjects of all documents of a service, by partition."""
     documents = part.service.documents
     found: defaultdict[int, set[str]] = defaultdict(set)
-    page: Any = [None]
-    while page[0] != 0:
-        async with trip():
-            page = await part.redis.scan(page[0] or 0, match=documents.pattern, count=SCAN_COUNT)
-        for key in page[1]:
+    async for keys in scan(part.redis, documents.pattern):
+        for key in keys:
             partition, subject = documents.place(key.decode())
             found[partition].add(subject)
     return found

@@ -11,7 +11,6 @@ from services.inventory.state import OrderStock
 from services.inventory.store import (
     REMEMBER_COMMAND_MS,
     REMEMBER_ORDER_MS,
-    SCAN_COUNT,
     Holding,
     Level,
     all_holdings,
@@ -22,7 +21,7 @@ from shared.events.envelope import Fact
 from shared.events.fields import MAX_STOCK
 from shared.events.inventory import StockLevelChanged
 from shared.policy import Policies
-from shared.redis import Pipeline, connect
+from shared.redis import SCAN_COUNT, Pipeline, connect
 from shared.service import Received
 from tests.support.stock import (
     LAMP,

@@ -15,7 +15,8 @@ from shared import worker as worker_module
 from shared.batch import Outgoing
 from shared.errors import TransientError
 from shared.events.envelope import Topic
-from shared.log import Bounds, Mark
+from shared.log import Bounds
+from shared.marks import Mark
 from shared.worker import EXIT_REFUSED, EXIT_STUCK, Worker
 from tests.support.toy_world import PARTITIONS, WITHIN_S, World, until
 

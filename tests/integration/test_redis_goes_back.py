@@ -27,7 +27,7 @@ from shared.events.envelope import Fact, Topic, encode
 from shared.events.inventory import STOCK_LEVELS, StockDepleted, StockRejected, StockReserved
 from shared.events.storefront import ORDERS
 from shared.events.warehouse import STOCK, stock_subject
-from shared.log import Mark
+from shared.marks import Mark
 from shared.partition import PartitionTask, look_at_tokens
 from shared.partition_store import PartitionStore
 from shared.policy import Policies
@@ -36,20 +36,18 @@ from tests.support.stock import LAMP, NOON, SELLER, adjusted, counted, placed
 from tests.support.toy_world import until
 
 PARTITIONS = 2
-SOLD, NEXT, ELSEWHERE = (
-    next(o for n in range(99) if partition_of(o := f"902-{n}-{name}", PARTITIONS) == partition)
-    for name, partition in (("sold", 0), ("next", 0), ("elsewhere", 1))
-)
-"""Orders for the last lamp: two of one partition, and one of another, where nothing was lost."""
 WAREHOUSE = partition_of(stock_subject(SELLER, LAMP), PARTITIONS)
-HERE, AWAY = (
-    next(
-        o
-        for n in range(99)
-        if (partition_of(o := f"903-{n}-{name}", PARTITIONS) == WAREHOUSE) is at_home
-    )
-    for name, at_home in (("here", True), ("away", False))
-)
+
+
+def order_in(partition: int, name: str) -> str:
+    """An order's id of that partition."""
+    ids = (f"902-{n}-{name}" for n in range(99))
+    return next(order_id for order_id in ids if partition_of(order_id, PARTITIONS) == partition)
+
+
+SOLD, NEXT, ELSEWHERE = order_in(0, "sold"), order_in(0, "next"), order_in(1, "elsewhere")
+"""Orders for the last lamp: two of one partition, and one of another, where nothing was lost."""
+HERE, AWAY = order_in(WAREHOUSE, "here"), order_in(1 - WAREHOUSE, "away")
 """Orders of the partition in which the lamps' stock commands are, and of the other."""
 
 pytestmark = pytest.mark.asyncio

@@ -9,7 +9,8 @@ from shared.batch import DeadLetter, Outgoing
 from shared.dead_letters import read_letter
 from shared.decode import REROUTED_HEADER, Record, partition_of
 from shared.events.envelope import Topic
-from shared.log import Log, Mark
+from shared.log import Log
+from shared.marks import Mark
 from tests.support.toy import Add
 from tests.support.toy_story import record
 

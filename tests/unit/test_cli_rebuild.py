@@ -16,8 +16,7 @@ from shared.decode import Decoder
 from shared.errors import TransientError
 from shared.events.envelope import encode
 from shared.events.payment import PAYMENT_EVENTS, VerificationStarted
-from shared.kafka_log import mark_headers, part_headers
-from shared.log import Mark
+from shared.marks import Mark, mark_headers, part_headers
 from shared.opening import Opened, Opening
 from shared.partition import no_step
 from shared.partition_store import PartitionStore

@@ -36,8 +36,7 @@ from shared.events.inventory import (
 from shared.events.parking import EventDecided
 from shared.events.payment import PAYMENT_EVENTS
 from shared.events.warehouse import stock_subject
-from shared.kafka_log import mark_headers, part_headers
-from shared.log import Mark
+from shared.marks import Mark, mark_headers, part_headers
 from shared.policy import Policies
 from shared.service import Service
 from shared.settings import Settings

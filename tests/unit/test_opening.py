@@ -22,12 +22,11 @@ from shared.decode import Decoder, Record
 from shared.documents import Document
 from shared.errors import RefusedStart, TransientError
 from shared.events.envelope import Event
-from shared.kafka_log import mark_headers, part_headers
-from shared.log import COMMIT_HEADER as COMMIT
-from shared.log import PART_HEADER as PART
-from shared.log import PARTS_HEADER as PARTS
-from shared.log import POSITIONS_HEADER as POSITIONS
-from shared.log import Mark
+from shared.marks import COMMIT_HEADER as COMMIT
+from shared.marks import PART_HEADER as PART
+from shared.marks import PARTS_HEADER as PARTS
+from shared.marks import POSITIONS_HEADER as POSITIONS
+from shared.marks import Mark, mark_headers, part_headers
 from shared.opening import Opened, Opening
 from shared.partition import Step, no_step
 from shared.partition_store import PartitionStore
