@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from shared.batch import Outgoing
 from shared.decode import Record
 
-TASK_HEADER = "orderflow-task"
+TASK_HEADER, CLAIM_HEADER = "orderflow-task", "orderflow-claim"
 COMMIT_HEADER, POSITIONS_HEADER = "orderflow-commit", "orderflow-positions"
 PART_HEADER, PARTS_HEADER = "orderflow-part", "orderflow-parts"
 CUT_HEADER = "orderflow-cut"
@@ -23,10 +23,15 @@ _log = structlog.get_logger()
 
 
 class Mark(NamedTuple):
-    """What the headers of a journal's batch say: the task, its commit and the next positions."""
+    """What the headers of a journal's batch say: the task, its commit and the next positions.
+
+    A number is given once by a `claim`, the token of who claimed the partition and decided that
+    commit. A Redis that goes back lets another claim give it again.
+    """
 
     service: str
     partition: int
+    claim: str
     commit_number: int
     positions: Mapping[str, int]
 
@@ -35,6 +40,7 @@ def mark_headers(mark: Mark) -> dict[str, str]:
     """The headers of all that a commit publishes."""
     return {
         TASK_HEADER: f"{mark.service}:{mark.partition}",
+        CLAIM_HEADER: mark.claim,
         COMMIT_HEADER: str(mark.commit_number),
     }
 
@@ -62,6 +68,7 @@ class Published(NamedTuple):
     positions: Mapping[str, int]
     whole: bool
     cut: bool = False
+    claim: str = ""
 
 
 def published(record: Record) -> Published | None:
@@ -76,8 +83,8 @@ def published(record: Record) -> Published | None:
     try:
         part, parts = int(headers[PART_HEADER]), int(headers[PARTS_HEADER])
         positions = _positions(from_json(headers[POSITIONS_HEADER]))
-        number, cut = int(headers[COMMIT_HEADER]), CUT_HEADER in headers
-        return Published(number, positions, part + 1 == parts, cut)
+        number, claim = int(headers[COMMIT_HEADER]), headers.get(CLAIM_HEADER, b"").decode()
+        return Published(number, positions, part + 1 == parts, CUT_HEADER in headers, claim)
     except (KeyError, ValueError) as error:
         origin = f"{record.topic}:{record.partition}:{record.offset}"
         _log.warning("a mark that no task of ours writes", record=origin, error=repr(error)[:200])
@@ -96,11 +103,18 @@ def _positions(found: Any) -> dict[str, int]:
     raise ValueError("positions are offsets by topic")
 
 
+class CommitId(NamedTuple):
+    """A commit of a partition, by who decided it: no other has both."""
+
+    claim: str
+    number: int
+
+
 class Origin(NamedTuple):
     """By which task of a service, and which commit of it, a fact was published."""
 
     partition: int
-    commit_number: int
+    commit: CommitId
 
 
 def origin_of(record: Record, service: str, partitions: int) -> Origin | None:
@@ -108,7 +122,8 @@ def origin_of(record: Record, service: str, partitions: int) -> Origin | None:
     headers = {name: value or b"" for name, value in record.headers}
     try:
         task, _, partition = headers[TASK_HEADER].decode().rpartition(":")
-        origin = Origin(int(partition), int(headers[COMMIT_HEADER]))
+        commit = CommitId(headers[CLAIM_HEADER].decode(), int(headers[COMMIT_HEADER]))
+        origin = Origin(int(partition), commit)
     except (KeyError, ValueError):
         return None
     return origin if task == service and 0 <= origin.partition < partitions else None
@@ -121,30 +136,30 @@ Cause: TypeAlias = tuple[str | None, str | None]
 class Commits:
     """Which commits a partition's journal tells of, and of one published in part, how much.
 
-    All up to number `known` are told.
+    `known` is told, as are all that its claim decided before.
     """
 
-    def __init__(self, known: int) -> None:
-        self._last = known
-        self._in_part: dict[int, list[tuple[Record, Published]]] = {}
+    def __init__(self, known: CommitId) -> None:
+        self._last = {known.claim: known.number}
+        self._in_part: dict[CommitId, list[tuple[Record, Published]]] = {}
 
     def take(self, record: Record) -> None:
         """Take the journal's next record."""
         mark = published(record)
         if mark is None:
             return
-        number = mark.commit_number
+        commit, last = CommitId(mark.claim, mark.commit_number), self._last.get(mark.claim, 0)
         if mark.whole:
-            self._in_part.pop(number, None)
-        elif number > self._last or number in self._in_part:
-            self._in_part.setdefault(number, []).append((record, mark))
-        self._last = max(self._last, number)
+            self._in_part.pop(commit, None)
+        elif commit.number > last or commit in self._in_part:
+            self._in_part.setdefault(commit, []).append((record, mark))
+        self._last[commit.claim] = max(last, commit.number)
 
-    def tells(self, number: int, cause: Cause) -> bool:
+    def tells(self, commit: CommitId, cause: Cause) -> bool:
         """Whether what a commit made of an event is told, or else decided again."""
-        if number in self._in_part:
-            return cause in _causes(self._in_part[number])
-        return number <= self._last
+        if commit in self._in_part:
+            return cause in _causes(self._in_part[commit])
+        return commit.number <= self._last.get(commit.claim, 0)
 
 
 def _causes(in_part: Sequence[tuple[Record, Published]]) -> set[Cause]:

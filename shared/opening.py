@@ -53,9 +53,12 @@ class Opened:
 
 @dataclass
 class _Known:
-    """The highest commit in the journal, and the next positions after the last whole one."""
+    """The highest commit in the journal, by number and claim, and the next positions after the last
+    whole one.
+    """
 
     number: int
+    claim: str
     whole: int
     positions: Mapping[str, int]
 
@@ -132,12 +135,13 @@ class Opening(Generic[S]):
             claimed = await self._fold(claimed, end)
         await self._step("journal_read")
         positions = await self._checked_positions(claimed)
-        mark = Mark(self._service.name, partition, claimed.commit_number, positions)
+        mark = Mark(self._service.name, partition, claimed.claim, claimed.commit_number, positions)
         reached = await self._log.publish(claimed.outbox, journal, mark)
         await self._step("republished")
         known = replace(claimed, journal=max(reached or 0, end), positions=positions)
         commit = Commit(
             number=known.commit_number,
+            claim=known.claim,
             journal=known.journal or 0,
             positions=positions,
             outbox=(),
@@ -213,7 +217,7 @@ class Opening(Generic[S]):
         positions = claimed.positions
         if not self._service.whole_journal:
             positions = await self._decide_again(claimed)
-        known = _Known(claimed.commit_number, claimed.commit_number, positions)
+        known = _Known(claimed.commit_number, claimed.claim, claimed.commit_number, positions)
         name = self._service.journal.name
         bounds = await self._log.bounds([name], self._desk.partition)
         self._trimmed = bounds[name].begin > 0
@@ -227,6 +231,7 @@ class Opening(Generic[S]):
         return replace(
             claimed,
             commit_number=known.number,
+            claim=known.claim,
             journal=end,
             positions=known.positions,
             outbox=(),
@@ -268,7 +273,8 @@ class Opening(Generic[S]):
                         run = []
                     run.append(fact)
                     commit, cut = mark.commit_number, mark.cut
-                    known.number = max(known.number, commit)
+                    if commit > known.number:
+                        known.number, known.claim = commit, mark.claim
                     if mark.whole and commit > known.whole:
                         known.whole, known.positions = commit, mark.positions
                 for some in some_at_a_time(ready):
@@ -367,6 +373,7 @@ class Opening(Generic[S]):
         ]
         commit = Commit(
             number=claimed.commit_number,
+            claim=claimed.claim,
             journal=claimed.journal or 0,
             positions=claimed.positions,
             outbox=(),

@@ -470,6 +470,7 @@ class PartitionTask(Generic[S]):
         held, self._token = self._token, f"{self._claim_token}:{self._number}"
         commit = Commit(
             number=self._number,
+            claim=self._claim_token,
             journal=self._journal,
             positions=self.positions,
             outbox=decided.outgoing,
@@ -559,7 +560,7 @@ class PartitionTask(Generic[S]):
             raise TransientError(f"partition {self.partition} was taken over: commit refused")
 
     def _mark(self, number: int, positions: Mapping[str, int]) -> Mark:
-        return Mark(self._service.name, self.partition, number, positions)
+        return Mark(self._service.name, self.partition, self._claim_token, number, positions)
 
 
 async def look_at_tokens(redis: Redis, tasks: Iterable[PartitionTask[Any]]) -> None:

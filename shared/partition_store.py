@@ -1,12 +1,12 @@
 """What Redis keeps of one partition of one service, and the scripts that change it as one.
 
 Keys, all under the hash tag `{SERVICE:PARTITION}`: `fence` (the token of who may commit), `meta`
-(a hash: the commit number, the journal's offset behind the last acked outbox, and the next offset
-of each input topic), `outbox` (a list: facts committed, publication not known yet), `calls` (a
-hash: the facts that ask something of the outside and have no final answer yet, by their ids), and
-the documents (`shared/documents.py`). Of the whole service there is one key, `{SERVICE}:run`: the
-run of the Redis server in which what crosses orders is known to be no older than what was
-published.
+(a hash: the commit number and its claim, the journal's offset behind the last acked outbox, and the
+next offset of each input topic), `outbox` (a list: facts committed, publication not known yet),
+`calls` (a hash: the facts that ask something of the outside and have no final answer yet, by their
+ids), and the documents (`shared/documents.py`). Of the whole service there is one key,
+`{SERVICE}:run`: the run of the Redis server in which what crosses orders is known to be no older
+than what was published.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,13 +33,14 @@ _HELD = Script(Path(__file__).with_name("held.lua"))
 
 @dataclass(frozen=True, kw_only=True)
 class Claimed:
-    """What the last commit of a partition left behind.
+    """What the last commit of a partition left behind; `claim` is the token of who decided it.
 
     `journal` is the journal's offset behind the last outbox known to be acked, None before the
     first; `positions` the next offset of each input topic.
     """
 
     commit_number: int
+    claim: str
     journal: int | None
     positions: Mapping[str, int]
     outbox: Sequence[Outgoing]
@@ -47,22 +48,25 @@ class Claimed:
 
 
 class Reached(NamedTuple):
-    """How far a partition is: its last commit's number (0 before the first), and the journal's
-    offset behind the last outbox known to be acked.
+    """How far a partition is: its last commit's number (0 before the first) and claim, and the
+    journal's offset behind the last outbox known to be acked.
     """
 
     commit_number: int
+    claim: str
     journal: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Commit:
-    """What one batch changes; calls of its outbox are pending from now on, `answered` ones not.
+    """What one batch changes, decided under a `claim`; calls of its outbox are pending from now on,
+    `answered` ones not.
 
     `pending` are others that are, too: their ids, and their facts.
     """
 
     number: int
+    claim: str
     journal: int
     positions: Mapping[str, int]
     outbox: Sequence[Outgoing]
@@ -169,8 +173,8 @@ class PartitionStore:
         positions = [
             part for topic, offset in commit.positions.items() for part in (_NEXT + topic, offset)
         ]
-        meta = ("commit", commit.number, "journal", commit.journal, *positions)
-        ops = [Op("HSET", self._meta, meta), Op("DEL", self._outbox), *commit.ops]
+        meta = ("commit", commit.number, "claim", commit.claim, "journal", commit.journal)
+        ops = [Op("HSET", self._meta, (*meta, *positions)), Op("DEL", self._outbox), *commit.ops]
         packed = [
             b"\n".join((o.topic.encode(), b"%d" % o.partition, o.key, o.value))
             for o in commit.outbox
@@ -211,8 +215,12 @@ def positions_of(meta: Mapping[bytes, bytes]) -> dict[str, int]:
 
 
 def _reached(meta: Mapping[bytes, bytes]) -> Reached:
-    journal = meta.get(b"journal")
-    return Reached(int(meta.get(b"commit", 0)), None if journal is None else int(journal))
+    number, claim, journal = (
+        int(meta.get(b"commit", 0)),
+        meta.get(b"claim", b""),
+        meta.get(b"journal"),
+    )
+    return Reached(number, claim.decode(), None if journal is None else int(journal))
 
 
 def _run_id(run: bytes) -> bytes:
@@ -221,9 +229,10 @@ def _run_id(run: bytes) -> bytes:
 
 def _claimed(flat: Sequence[bytes], outbox: Sequence[bytes], calls: Sequence[bytes]) -> Claimed:
     meta = dict(zip(flat[::2], flat[1::2], strict=True))
-    number, journal = _reached(meta)
+    number, claim, journal = _reached(meta)
     return Claimed(
         commit_number=number,
+        claim=claim,
         journal=journal,
         positions=positions_of(meta),
         outbox=[_outgoing(entry) for entry in outbox],

@@ -14,7 +14,7 @@ from shared.decode import Decoder, Reading, Record
 from shared.errors import RefusedStart
 from shared.events.envelope import Event, Topic
 from shared.log import Log
-from shared.marks import Commits, origin_of
+from shared.marks import CommitId, Commits, origin_of
 from shared.partition_store import PartitionStore, Reached
 from shared.service import Restore, Service, Told
 
@@ -23,7 +23,7 @@ FOLD_AT_ONCE = 500
 CLOCKS_MARGIN_MS = 600_000
 """How far the clocks of workers, whose times are in Kafka, may be apart."""
 
-UNTOLD_RECORDS = 5_000
+UNTOLD_RECORDS = 20_000
 """Records at the end of a topic's partition among which are those of commits whose journal does not
 tell of them: some times what all tasks have on their way to it at a time. Of one further back the
 version could be given again."""
@@ -94,7 +94,7 @@ class Restoring:
     async def _restore(self, window: _Window, reached: Sequence[Reached]) -> None:
         journal, commits = self._service.journal.name, []
         for partition, known in enumerate(reached):
-            commits.append(Commits(known.commit_number))
+            commits.append(Commits(CommitId(known.claim, known.commit_number)))
             async with aclosing(self._records(journal, partition, window)) as log:
                 async for _, records in log:
                     for record in records:
@@ -121,7 +121,7 @@ class Restoring:
         if origin is None or not isinstance(event, Event):
             return None
         cause = event.causationsource, event.causationid
-        counts = commits[origin.partition].tells(origin.commit_number, cause)
+        counts = commits[origin.partition].tells(origin.commit, cause)
         return Told(event, counts, trimmed=begin > 0)
 
     async def _records(
@@ -157,7 +157,7 @@ class Restoring:
     async def _known_until_ms(self, reached: Sequence[Reached]) -> int | None:
         """A wall instant up to which Redis certainly knew everything; None where it is empty."""
         name, last_ms = self._service.journal.name, 0
-        for p, (_, journal) in enumerate(reached):
+        for p, (_, _, journal) in enumerate(reached):
             if journal:
                 async with aclosing(self._log.records(name, p, journal - 1, journal)) as log:
                     async for records in log:

@@ -161,12 +161,15 @@ async def rebuild_all(service: Service[Any], settings: Settings, told: Progresse
 async def forget_wrong_answers(ours: Bench) -> None:
     """Delete what crosses orders in a Redis that was emptied: its last workers asked that, in vain.
 
-    Where a partition has a commit, it was not, and what was answered is true.
+    Where a partition has a commit, or an order its document, it was not emptied: what was answered
+    is true, and may be of facts that retention has deleted since.
     """
     store, crossing = PartitionStore(ours.redis, ours.service.name, 0), ours.service.crossing
     await store.forget_run()
     reached = await store.all_reached(ours.partitions)
     if crossing is None or any(known.commit_number for known in reached):
+        return
+    async for _ in scan(ours.redis, ours.service.documents.pattern):
         return
     async for keys in scan(ours.redis, crossing.pattern):
         pipeline = Pipeline(ours.redis)

@@ -125,13 +125,14 @@ class _Missing:
         version = level.level_version
         if version <= self.until or version in self.ahead:
             return
-        self._pass(version)
         self.last = max(self.last, version)
-        if told.counts:
-            self.on_hand += level.on_hand_change
-            self.reserved += level.reserved_change
-            if told.trimmed and (self.first is None or version < self.first.level_version):
-                self.first = level
+        if not told.counts:
+            return  # it may be told again, under the same version
+        self._pass(version)
+        self.on_hand += level.on_hand_change
+        self.reserved += level.reserved_change
+        if told.trimmed and (self.first is None or version < self.first.level_version):
+            self.first = level
 
     def restored(self) -> tuple[int, int, int]:
         """On hand, reserved, version."""

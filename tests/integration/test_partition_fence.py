@@ -63,7 +63,9 @@ async def test_p3_a_task_that_was_taken_over_is_refused_and_opens_again(
 
 async def test_p3_nobody_but_the_last_to_claim_can_commit(world: World) -> None:
     store = PartitionStore(world.redis, world.name, 0)
-    commit = Commit(number=1, journal=0, positions={"toy-left": 9}, outbox=(), ops=())
+    commit = Commit(
+        number=1, claim="claim", journal=0, positions={"toy-left": 9}, outbox=(), ops=()
+    )
 
     await store.claim("first:0")
     await store.claim("second:0")

@@ -47,7 +47,7 @@ class LogBehaviour:
         return Topic(name=rig.name(JOURNAL), facts=(), publisher="toy")
 
     async def publish(self, rig: Rig, number: int, *facts: Outgoing) -> int | None:
-        mark = Mark("toy", 1, number, {"orders": 17})
+        mark = Mark("toy", 1, "claim", number, {"orders": 17})
         return await rig.log.publish(facts, self.journal(rig), mark)
 
     async def test_bounds_are_the_first_offset_and_the_one_behind_the_last(self, rig: Rig) -> None:

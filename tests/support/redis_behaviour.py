@@ -23,7 +23,14 @@ DUE_MS = 1_767_225_600_123
 
 
 def commit(number: int = 1, *ops: Op, outbox: list[Outgoing] | None = None) -> Commit:
-    return Commit(number=number, journal=7, positions={"orders": 4}, outbox=outbox or [], ops=ops)
+    return Commit(
+        number=number,
+        claim="claim",
+        journal=7,
+        positions={"orders": 4},
+        outbox=outbox or [],
+        ops=ops,
+    )
 
 
 class RedisBehaviour:
@@ -157,7 +164,7 @@ class RedisBehaviour:
         await other.claim("t:0")
         await other.commit("t:0", "t:1", commit(3))
 
-        assert await store.all_reached(2) == [Reached(0, None), Reached(3, 7)]
+        assert await store.all_reached(2) == [Reached(0, "", None), Reached(3, "claim", 7)]
 
     async def test_meta_says_how_far_a_partition_is(
         self, redis: Redis, store: PartitionStore

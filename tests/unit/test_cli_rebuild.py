@@ -37,7 +37,7 @@ async def rebuilt(settings: Settings) -> Opened:
     )
     started = VerificationStarted(amount=TOTAL, ends=WINDOW_END)
     value = encode(started, id_="asked", source="payment", subject=ORDER, time=PURCHASED, version=1)
-    mark = Mark("payment", 0, 1, {})
+    mark = Mark("payment", 0, "claim", 1, {})
     texts = mark_headers(mark) | part_headers(mark, 0, [[]])
     headers = tuple((name, text.encode()) for name, text in texts.items())
     topics.append(PAYMENT_EVENTS.name, 0, ORDER.encode(), value, headers)

@@ -99,7 +99,7 @@ async def test_what_began_before_the_facts_do_is_no_difference() -> None:
         value = encode(
             reserved, id_=order_id, source="inventory", subject=order_id, time=NOON, version=1
         )
-        mark = Mark("inventory", 0, nth, {})
+        mark = Mark("inventory", 0, "claim", nth, {})
         texts = mark_headers(mark) | part_headers(mark, 0, [[]])
         headers = tuple((name, text.encode()) for name, text in texts.items())
         topics.append(INVENTORY_EVENTS.name, 0, order_id.encode(), value, headers)
@@ -144,10 +144,17 @@ async def test_p1_a_rebuild_forgets_what_an_emptied_redis_was_asked_in_vain() ->
     assert await say(redis, "HGET", order_key(SELLER, ORDER), "reserve") is None
 
 
-async def test_p1_a_rebuild_keeps_the_stock_beside_a_partition_that_is_there() -> None:
+@pytest.mark.parametrize("there", ["meta", f"doc:{ORDER}"])
+async def test_p1_a_rebuild_keeps_the_stock_beside_a_partition_or_order_that_is_there(
+    there: str,
+) -> None:
+    """As reconcile leaves it, which rebuilds, too: facts of old stock are deleted by retention."""
     redis = memory()
     await keep_kettles(redis, 3)
-    await say(redis, "HSET", "{inventory:0}:meta", "commit", "1")
+    if there == "meta":
+        await say(redis, "HSET", "{inventory:0}:meta", "commit", "1")
+    else:
+        await say(redis, "SET", f"{{inventory:0}}:{there}", "{}")
 
     await forget_wrong_answers(at_a_bench(INVENTORY, redis, Topics(1, lambda: to_ms(NOON))))
 
@@ -173,7 +180,7 @@ def tell_level(topics: Topics, partition: int) -> None:
         reserved_change=0,
         level_version=1,
     )
-    subject, mark = stock_subject(SELLER, "KETTLE"), Mark("inventory", partition, 1, {})
+    subject, mark = stock_subject(SELLER, "KETTLE"), Mark("inventory", partition, "claim", 1, {})
     told = ((level, STOCK_LEVELS, 1), (EventDecided(), INVENTORY_EVENTS, None))
     for fact, topic, version in told:
         value = encode(

@@ -100,6 +100,12 @@ async def test_a_level_that_nobody_told_of_beyond_it_stays() -> None:
     assert await Stored(*HAS).after(told(4, 7), told(5, 7)) == HAS
 
 
+async def test_what_does_not_count_may_be_told_again_under_its_version() -> None:
+    """Redis kept the answer of the stock, and not the commit."""
+    assert await Stored(*HAS).after(told(6, 3, counts=False), told(6, 3)) == (13, 2, 6)
+    assert await Stored(*HAS).after(told(6, 3), told(6, 3, counts=False)) == (13, 2, 6)
+
+
 async def test_every_sku_by_itself_and_from_nothing() -> None:
     stored = Stored()
 

@@ -6,7 +6,20 @@ import pytest
 
 from services.simulator.topics import MemoryRecord
 from shared.batch import Outgoing
-from shared.marks import CUT_HEADER, Commits, Mark, Origin, mark_headers, origin_of, part_headers
+from shared.marks import (
+    CUT_HEADER,
+    CommitId,
+    Commits,
+    Mark,
+    Origin,
+    mark_headers,
+    origin_of,
+    part_headers,
+)
+
+
+def of(number: int, claim: str = "claim") -> CommitId:
+    return CommitId(claim, number)
 
 
 def record(headers: dict[str, Any], value: bytes = b"{}", key: bytes = b"S-1") -> MemoryRecord:
@@ -19,14 +32,16 @@ def fact(cause: str, subject: str = "S-1") -> Outgoing:
     return Outgoing("toy.events", 0, subject.encode(), value.encode())
 
 
-def part(number: int, nth: int, *parts: list[Outgoing]) -> list[MemoryRecord]:
-    mark = Mark("toy", 0, number, {})
+def part(number: int, nth: int, *parts: list[Outgoing], claim: str = "claim") -> list[MemoryRecord]:
+    mark = Mark("toy", 0, claim, number, {})
     headers = mark_headers(mark) | part_headers(mark, nth, parts)
     return [record(headers, out.value, out.key) for out in parts[nth]]
 
 
 def test_a_fact_is_of_the_task_and_commit_that_published_it() -> None:
-    assert origin_of(record(mark_headers(Mark("toy", 3, 17, {}))), "toy", 4) == Origin(3, 17)
+    assert origin_of(record(mark_headers(Mark("toy", 3, "claim", 17, {}))), "toy", 4) == Origin(
+        3, of(17)
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,7 +61,7 @@ def test_a_fact_is_of_the_task_and_commit_that_published_it() -> None:
 def test_p6_what_no_task_of_the_service_wrote_is_of_none(
     task: str | None, commit: str | None
 ) -> None:
-    headers = {"orderflow-task": task, "orderflow-commit": commit}
+    headers = {"orderflow-task": task, "orderflow-commit": commit, "orderflow-claim": "claim"}
     told = {name: text for name, text in headers.items() if text is not None}
 
     assert origin_of(record(told), "toy", 4) is None
@@ -59,50 +74,61 @@ def test_p6_nor_is_one_whose_headers_are_no_text() -> None:
 
 
 def test_a_commit_is_told_with_its_last_part_and_all_before_it_are() -> None:
-    commits = Commits(known=3)
+    commits = Commits(known=of(3))
     for told in (*part(4, 0, [fact("a")]), *part(6, 0, [fact("b")])):
         commits.take(told)
 
-    assert [commits.tells(n, ("test", "x")) for n in (3, 4, 5, 6, 7)] == [True] * 4 + [False]
+    assert [commits.tells(of(n), ("test", "x")) for n in (3, 4, 5, 6, 7)] == [True] * 4 + [False]
+
+
+def test_p1_a_number_that_another_claim_has_given_is_another_commit() -> None:
+    """Redis went back before the journal told of a commit, and its number was given again."""
+    commits = Commits(known=of(3))
+    for told in part(4, 0, [fact("a")], claim="another"):
+        commits.take(told)
+
+    assert commits.tells(of(4, "another"), ("test", "a"))
+    assert not commits.tells(of(4), ("test", "a"))
+    assert commits.tells(of(3), ("test", "x"))
 
 
 def test_of_a_commit_published_in_part_what_its_parts_tell_is_told() -> None:
-    commits = Commits(known=3)
+    commits = Commits(known=of(3))
     for told in part(4, 0, [fact("a"), fact("b", "S-2")], [fact("c", "S-3")]):
         commits.take(told)
 
-    assert [commits.tells(4, ("test", cause)) for cause in "abc"] == [True, True, False]
-    assert not commits.tells(4, ("another", "a")), "an id is one of its source"
+    assert [commits.tells(of(4), ("test", cause)) for cause in "abc"] == [True, True, False]
+    assert not commits.tells(of(4), ("another", "a")), "an id is one of its source"
 
 
 def test_where_it_is_cut_what_it_tells_at_its_end_is_decided_again() -> None:
     parts = [fact("a"), fact("b", "S-2"), fact("c", "S-2")], [fact("c", "S-2")]
-    commits = Commits(known=3)
+    commits = Commits(known=of(3))
     first = part(4, 0, *parts)
     assert CUT_HEADER in dict(first[0].headers)
     for told in first:
         commits.take(told)
 
-    assert [commits.tells(4, ("test", cause)) for cause in "abc"] == [True, False, False]
+    assert [commits.tells(of(4), ("test", cause)) for cause in "abc"] == [True, False, False]
 
     for told in part(4, 1, *parts):
         commits.take(told)
-    assert [commits.tells(4, ("test", cause)) for cause in "abc"] == [True] * 3
+    assert [commits.tells(of(4), ("test", cause)) for cause in "abc"] == [True] * 3
 
 
 def test_a_part_stays_one_when_later_commits_are_told() -> None:
-    commits = Commits(known=3)
+    commits = Commits(known=of(3))
     for told in (*part(4, 0, [fact("a")], [fact("b", "S-2")]), *part(5, 0, [fact("b", "S-2")])):
         commits.take(told)
 
-    assert not commits.tells(4, ("test", "b"))
-    assert commits.tells(5, ("test", "b"))
+    assert not commits.tells(of(4), ("test", "b"))
+    assert commits.tells(of(5), ("test", "b"))
 
 
 @pytest.mark.parametrize("value", [b"", b"no JSON", b"[]", b"7"])
 def test_p6_a_marked_record_that_is_no_fact_tells_nothing(value: bytes) -> None:
-    commits = Commits(known=3)
+    commits = Commits(known=of(3))
     (told,) = part(4, 0, [fact("a")], [fact("b", "S-2")])
     commits.take(told._replace(value=value))
 
-    assert not commits.tells(4, ("test", "a"))
+    assert not commits.tells(of(4), ("test", "a"))

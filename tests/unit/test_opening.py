@@ -82,7 +82,7 @@ class Partition:
         What is left then would have been one part more.
         """
         facts = [out for out in self.story.outgoing if out.topic == "toy.events"][self.published :]
-        mark = Mark("toy", 0, number, {LEFT: number, RIGHT: 0})
+        mark = Mark("toy", 0, "claim", number, {LEFT: number, RIGHT: 0})
         ends = [sum(parts[:n]) for n in range(len(parts) + 1)]
         chunks = [facts[start:end] for start, end in pairwise(ends)]
         chunks += [facts[ends[-1] :]] if len(facts) > ends[-1] else []
