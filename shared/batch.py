@@ -361,7 +361,7 @@ class Turn(Generic[S]):
         record, event, waiting = item.record, item.received.event, self._document.parked
         if record is None:
             raise ValueError(f"{event.type} did not come from a topic: it can not be parked")
-        if any(parked.event_id == event.id for parked in waiting):
+        if any((p.event_source, p.event_id) == (event.source, event.id) for p in waiting):
             self._decided.counts["repeats"] += 1
             return
         if len(waiting) >= MAX_PARKED:
@@ -373,7 +373,7 @@ class Turn(Generic[S]):
             detail = f"what waits for its order has at most {room} bytes here, with headers"
             self._dead_letter(record, "too_large_to_park", detail)
             return
-        parked = _stored(record, event.id, verdict.until)
+        parked = _stored(record, event, verdict.until)
         self._document = self._document._replace(parked=(*waiting, parked))
         self._decided.counts["parked"] += 1
         # Parked again after its dead letter, from another record, the event makes a new fact (P3).
@@ -397,7 +397,10 @@ class Turn(Generic[S]):
     ) -> None:
         rest = tuple(parked for parked in self._document.parked if parked not in over)
         self._document = self._document._replace(parked=rest)
-        given_up = [EventUnparked(event_id=p.event_id, outcome=outcome) for p in over]
+        given_up = [
+            EventUnparked(event_source=p.event_source, event_id=p.event_id, outcome=outcome)
+            for p in over
+        ]
         self._apply(cause, given_up, first)
 
     def _dead_letter(self, record: Record | None, reason: str, detail: str) -> None:
@@ -410,7 +413,7 @@ def _size(record: Record) -> int:
     return len(record.key or b"") + len(record.value or b"") + headers
 
 
-def _stored(record: Record, event_id: str, until: datetime) -> ParkedRecord:
+def _stored(record: Record, event: Event[Any], until: datetime) -> ParkedRecord:
     def text(value: bytes | None) -> str | None:
         return None if value is None else b64encode(value).decode()
 
@@ -422,7 +425,8 @@ def _stored(record: Record, event_id: str, until: datetime) -> ParkedRecord:
         key=text(record.key),
         value=text(record.value) or "",
         headers=tuple((name, text(value)) for name, value in record.headers),
-        event_id=event_id,
+        event_source=event.source,
+        event_id=event.id,
         until=until,
     )
 

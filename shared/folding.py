@@ -38,8 +38,9 @@ def _after(service: Service[S], document: Document[S], event: Event[Any]) -> Doc
             return document._replace(parked=(*document.parked, record))
         case EventFailed(publisher=publisher, version=failed):
             return document.after_failing(publisher, failed)
-        case EventUnparked(event_id=event_id, outcome=outcome):
-            rest = tuple(record for record in document.parked if record.event_id != event_id)
+        case EventUnparked(event_source=source, event_id=id_, outcome=outcome):
+            over = (source, id_)
+            rest = tuple(r for r in document.parked if (r.event_source, r.event_id) != over)
             document = document._replace(parked=rest)
             return _remembering(document, event) if outcome == "decided" else document
     state = service.evolve(document.state, fact, event.time)

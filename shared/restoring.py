@@ -115,11 +115,19 @@ class Restoring:
                             yield some
 
     def _told_by(self, record: Record, commits: Sequence[Commits], begin: int) -> Told | None:
-        """What a record tells, None where no task of ours wrote it."""
+        """What a record tells, None where no task of ours wrote it.
+
+        Raises RefusedStart where a task of another release did.
+        """
         origin = origin_of(record, self._service.name, self._partitions)
         event = self._decoder.decode(record, self._clock.timeline)
-        if origin is None or not isinstance(event, Event):
+        if origin is None:
             return None
+        if not isinstance(event, Event):
+            raise RefusedStart(
+                f"{record.topic}:{record.partition}:{record.offset} is no fact of this release",
+                f"Start the release of {self._service.name} that wrote it",
+            )
         cause = event.causationsource, event.causationid
         counts = commits[origin.partition].tells(origin.commit, cause)
         return Told(event, counts, trimmed=begin > 0)

@@ -18,9 +18,10 @@ from services.inventory.store import (
     levels_key,
     order_key,
 )
-from shared.errors import TransientError
+from shared.errors import RefusedStart, TransientError
 from shared.events.envelope import Event
 from shared.events.inventory import (
+    STOCK_LEVELS,
     StockHeldByRival,
     StockLevelChanged,
     StockRejected,
@@ -78,7 +79,7 @@ async def restore(told: AsyncIterator[Sequence[Told]], ask: AskAll) -> None:
     """Bring the levels up to the changes that were told beyond them (P1).
 
     Raises TransientError where somebody else changes one meanwhile: what is missing then is
-    another sum.
+    another sum. Raises RefusedStart where the changes come to what no stock can be.
     """
     missing: dict[_Sku, _Missing] = {}
     async for some in told:
@@ -89,6 +90,13 @@ async def restore(told: AsyncIterator[Sequence[Told]], ask: AskAll) -> None:
         for one in changes:
             missing[_sku(one)].take(one)
     behind = [(sku, level) for sku, level in missing.items() if level.is_behind]
+    for of, level in behind:
+        if level.restored()[1] < 0:
+            raise RefusedStart(
+                f"What {STOCK_LEVELS.name} tells of SKU {of[1]} of seller {of[0]} comes to"
+                f" {level.restored()[1]} reserved units",
+                "Let nobody but inventory write to it, and restore the topic",
+            )
     for at in range(0, len(behind), LEVELS_AT_ONCE):
         written = [_write(sku, level) for sku, level in behind[at : at + LEVELS_AT_ONCE]]
         if not all(await ask(written)):

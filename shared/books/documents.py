@@ -5,7 +5,7 @@ from typing import Any
 from jiter import from_json
 
 from shared.books.result import Draft
-from shared.books.story import Json, Story
+from shared.books.story import Json, Story, event_of
 from shared.errors import OrderflowError
 from shared.events.deadlines import DEADLINES_EVENTS
 from shared.events.parking import PARKING
@@ -58,7 +58,7 @@ def check_document(service: Service[Any], story: Story, stored: bytes | None, pa
         page.violate(story.subject, f"{name}: {story.broken[name]}")
     elif document["state"] != _state(service, story):
         page.violate(story.subject, f"{name} has another state in Redis than its journal says")
-    parked = [record["event_id"] for record in document.get("parked", ())]
+    parked = [event_of(record) for record in document.get("parked", ())]
     if parked != story.parked(service.journal):
         page.violate(story.subject, f"{name} has other events parked than its journal says")
 

@@ -270,7 +270,7 @@ def _check_counted(story: Story, account: Account, page: Draft) -> None:
     waiting = (EventParked.TYPE, EventUnparked.TYPE)
     # A dead letter that came again and was decided then counts by what it led to.
     decided = {e.cause for e in story.of(PAYMENT_EVENTS) if e.type not in waiting}
-    undecided = (story.kept | set(story.parked(PAYMENT_EVENTS))) - decided
+    undecided = (story.kept | {id_ for _, id_ in story.parked(PAYMENT_EVENTS)}) - decided
     uncounted = {LAPSED}
     for entry in story.of(PAYMENTS, *SAID):
         if "amount" not in entry.data:
@@ -297,7 +297,7 @@ def answered_money(story: Story) -> Counter[tuple[Purse, str]]:
 
 def _check_not_taken_back(story: Story, account: Account, page: Draft) -> None:
     """An order owes to no payment that the gateway took back, whenever it said so."""
-    undecided = story.kept | set(story.parked(PAYMENT_EVENTS))
+    undecided = story.kept | {id_ for _, id_ in story.parked(PAYMENT_EVENTS)}
     if account.owes is None or account.withdrawn or story.failed:
         return
     for entry in story.of(PAYMENTS, PaymentReversed.TYPE, PaymentChargedBack.TYPE):

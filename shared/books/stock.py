@@ -4,7 +4,7 @@ What an order returned comes in again where it is sellable (R17).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from shared.books.result import Draft
@@ -104,11 +104,16 @@ class StockBook:
         changes = sorted(changes, key=lambda entry: entry.data["level_version"])
         levels = [self._checked_level(story, entry) for entry in changes]
         self._page.count("levels", len(levels))
-        if len({level.version for level in levels}) < len(levels):
+        versions = {level.version for level in levels}
+        if len(versions) < len(levels):
             self._violate(story.subject, "one of its versions is told of two events")
         # A version may be missing, where Redis lost a change before it was told, and an event may
         # be told twice, where Redis lost what was told in part: its last change counts.
         counted = {(entry.cause_source, entry.cause): entry for entry in changes}
+        missing = levels[-1].version - len(versions)
+        self._page.count("levels that were never told", missing)
+        if not missing and len(counted) == len(changes):
+            self._check_steps(story, changes)
         on_hand, reserved = (
             sum(entry.data[change] for entry in counted.values())
             for change in ("on_hand_change", "reserved_change")
@@ -121,6 +126,20 @@ class StockBook:
             if change := counted.get((command.source, command.id)):
                 self._supply(story, command, change)
         self._levels[story.subject] = last
+
+    def _check_steps(self, story: Story, changes: Sequence[Entry]) -> None:
+        """Where Redis has lost nothing, each level is the one before it and its own change."""
+        before = Level()
+        for entry in changes:
+            level, data = _level(entry), entry.data
+            step = (
+                before.on_hand + data["on_hand_change"],
+                before.reserved + data["reserved_change"],
+            )
+            if step != (level.on_hand, level.reserved):
+                change = f"by {data['on_hand_change']} and {data['reserved_change']}"
+                self._violate(story.subject, f"was {before}, changed {change}, is {level}")
+            before = level
 
     def take_order(self, story: Story) -> None:
         """Count what an order holds and has shipped, by fulfillment, inventory and its Redis."""

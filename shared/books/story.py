@@ -89,14 +89,14 @@ class Story:
         found: Json | None = from_json(self.snapshot)["data"].get(_SNAPSHOT)
         return found
 
-    def parked(self, journal: Topic) -> list[str]:
+    def parked(self, journal: Topic) -> list[tuple[str, str]]:
         """The ids of the events that wait, by a journal, in the order in which they came."""
-        waiting: dict[str, None] = {}
+        waiting: dict[tuple[str, str], None] = {}
         for entry in self.of(journal, EventParked.TYPE, EventUnparked.TYPE):
             if entry.type == EventParked.TYPE:
-                waiting[entry.data["record"]["event_id"]] = None
+                waiting[event_of(entry.data["record"])] = None
             else:
-                waiting.pop(entry.data["event_id"], None)
+                waiting.pop(event_of(entry.data), None)
         return list(waiting)
 
     def deadlines(self, topic: Topic) -> Iterator[tuple[str, int]]:
@@ -159,6 +159,12 @@ def _condensed(data: dict[str, Any]) -> Json:
     match data:
         case {"placed": {"order_id": _}} | {"ship_address": _, "items": _}:
             return {n: v for n, v in data.items() if n not in {"placed", "ship_address", "items"}}
-        case {"record": {"event_id": event_id, "topic": topic, "offset": offset}}:
-            return {**data, "record": {"event_id": event_id, "topic": topic, "offset": offset}}
+        case {"record": record}:
+            kept = ("event_source", "event_id", "topic", "offset")
+            return {**data, "record": {name: record[name] for name in kept}}
     return data
+
+
+def event_of(parked: Json) -> tuple[str, str]:
+    """The source and the id of the event that a parked record, or its end, is of."""
+    return parked["event_source"], parked["event_id"]

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from shared.events.envelope import Fact, ServiceFact
+from shared.events.envelope import Fact, ServiceFact, Source
 from shared.events.fields import EventId, Identifier, Instant, Model, Version
 
 PARKED = "parked"
@@ -19,7 +19,8 @@ class ParkedRecord(Model):
     """A record that waits, with all that deciding it later, or dead-lettering it, needs.
 
     `key`, `value` and header values are base64 of the bytes as they came; `timestamp_ms` is the
-    record's own (wall time); `until` ends the waiting (business time).
+    record's own (wall time); `until` ends the waiting (business time). The event's id is one of its
+    source.
     """
 
     topic: str
@@ -29,6 +30,7 @@ class ParkedRecord(Model):
     key: Base64 | None = None
     value: Base64
     headers: tuple[tuple[str, Base64 | None], ...] = ()
+    event_source: Source
     event_id: EventId
     until: Instant
 
@@ -49,6 +51,7 @@ class EventUnparked(ServiceFact):
 
     TYPE: ClassVar[str] = "event.unparked.v1"
 
+    event_source: Source
     event_id: EventId
     outcome: UnparkedOutcome
 

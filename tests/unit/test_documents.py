@@ -26,6 +26,7 @@ def parked(event_id: str, until: datetime) -> ParkedRecord:
         key=None,
         value="AP8=",
         headers=(("trace", "/w=="), ("null", None)),
+        event_source="test",
         event_id=event_id,
         until=until,
     )

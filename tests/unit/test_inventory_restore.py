@@ -11,7 +11,7 @@ from services.simulator.memory_redis import MemoryRedis, connect_to
 from services.simulator.network import Beside
 from services.simulator.scripts import TWINS
 from shared.clock import to_ms
-from shared.errors import TransientError
+from shared.errors import RefusedStart, TransientError
 from shared.events.inventory import StockLevelChanged
 from shared.partition_store import PartitionStore
 from shared.service import Question, Told
@@ -147,3 +147,12 @@ async def test_a_level_that_changes_meanwhile_is_a_reason_to_open_again() -> Non
     with pytest.raises(TransientError, match="a stock level has changed while it was restored"):
         await stored.after(told(6, 3))
     assert await stored.of(LAMP) == (9, 2, 6)
+
+
+async def test_changes_that_come_to_what_no_stock_can_be_are_refused() -> None:
+    stored = Stored(*HAS)
+
+    with pytest.raises(RefusedStart, match=f"SKU {LAMP} of seller {SELLER} comes to -1 reserved"):
+        await stored.after(told(6, 0, -3), told(1, 4, sku=SHADE))
+    assert await stored.of(LAMP) == HAS
+    assert await stored.of(SHADE) == ()

@@ -64,6 +64,18 @@ def test_r25_a_repeat_of_what_waits_does_not_wait_twice() -> None:
     assert story.said().count("followed") == 1
 
 
+def test_r25_events_of_two_sources_with_one_id_both_wait() -> None:
+    value = (follow("f").value or b"").replace(b'"source":"test"', b'"source":"other"')
+    another = follow("f")._replace(value=value)
+    story = Story().tell(follow("f"), another, another)
+
+    assert story.said() == ["parked"] * 2
+    assert story.counts["repeats"] == 1
+    story.tell(add("a"))
+    assert story.said().count("followed") == 2
+    assert story.document().parked == ()
+
+
 def test_r25_after_24_hours_what_waited_in_vain_is_a_dead_letter_byte_for_byte() -> None:
     early, late = odd(follow("f1", UNTIL)), follow("f2", UNTIL + ONE_MS)
     story = Story().tell(early, late)

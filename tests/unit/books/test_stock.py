@@ -190,6 +190,16 @@ def test_p1_units_held_for_an_order_that_nobody_knows(world: World) -> None:
     assert "ghost: Redis holds" in told(world.books(), "P1")
 
 
+def test_p1_a_level_on_the_way_that_is_not_the_one_before_and_its_change(world: World) -> None:
+    """Its change is right, so that all of them add up."""
+    second = find(world, STOCK_LEVELS, "", KETTLES_SUBJECT, 1)
+    more = event_of(second)["data"]["on_hand"] + 500
+    reserved = event_of(second)["data"]["reserved"]
+    world.change(second, holds(on_hand=more, available=more - reserved))
+
+    assert "changed by 0 and 3, is on hand 540" in told(world.books(), "P1")
+
+
 def test_p1_an_event_that_is_told_twice_counts_once_by_its_last_change(world: World) -> None:
     """Redis had lost it after its level was told, and before its journal was."""
     last = find(world, STOCK_LEVELS, "", KETTLES_SUBJECT, -1)
