@@ -34,7 +34,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from services.payment.funds import Kind, Payment
-from services.payment.owed import approved_payment, out_of_reach_minor, owed_minor, why_not_owed
+from services.payment.owed import approved_payment, owed_minor, shortfall_minor, why_not_owed
 from services.payment.state import Lapsed, Verification
 from shared.events.envelope import Fact
 from shared.events.fields import Money
@@ -192,13 +192,17 @@ def make_up(before: Verification, now: Verification, time: datetime, due: dateti
 
 def fall_short(before: Verification, now: Verification, time: datetime) -> list[Fact]:
     """R23: what can not be captured any more since `before`. A request that waits for more than is
-    held can not be done as it was asked: all of it is stuck.
+    held can not be done as it was asked: all of it is stuck. One that was refused counted before,
+    as far as it is held, and waits for nothing where more is lost.
     """
     payment = approved_payment(now)
-    lost_minor = out_of_reach_minor(now) - out_of_reach_minor(before)
-    if payment is None or payment.taken_back_minor or lost_minor <= 0:
+    if payment is None or payment.taken_back_minor:
         return []
-    waits_minor = 0 if "capture" in payment.failed else payment.pending_minor("capture")
+    known = before.payment(payment.payment_id, payment.currency)
+    lost_minor = shortfall_minor(now, payment) - shortfall_minor(before, known)
+    if lost_minor <= 0:
+        return []
+    waits_minor = payment.pending_minor("capture")
     stuck = PaymentStuck(
         payment_id=payment.payment_id,
         amount=Money(amount_minor=lost_minor + waits_minor, currency=payment.currency),
