@@ -134,7 +134,7 @@ def get_stuck(case: Case[DeadlineReached]) -> Facts:
     stuck = [
         _stuck(payment, UNANSWERED[request], payment.pending_minor(request), due)
         for payment in case.known.payments
-        for request, answer_due in payment.waiting()
+        for request, answer_due in payment.answer_due.items()
         if answer_due <= due
     ]
     if isinstance(standing, Lapsed) and standing.answer_due and standing.answer_due <= due:

@@ -80,11 +80,11 @@ def decide(state: Verification | None, received: Received, policies: Policies) -
     row = TABLE[said.kind if isinstance(said, DeadlineReached) else type(said)]
     match row.verdict(known.standing):
         case "park":
-            return Park(until=policies.of("").parked_until(received.at))
+            return Park(until=policies.default.parked_until(received.at))
         case "ignore":
             return ()
-    case = Case(known, said, received.event.time, received.at, received.answers, policies)
-    return row.rule(case) if row.rule else ()
+    assert row.rule is not None, f"{said.TYPE} says nothing of an order, and is ignored always"
+    return row.rule(Case(known, said, received.event.time, received.at, received.answers, policies))
 
 
 # -- verification ---------------------------------------------------------------------------------

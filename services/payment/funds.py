@@ -1,6 +1,6 @@
 """The money of one payment: what came, what was asked for, what went back."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -59,7 +59,7 @@ class Payment(Model):
     """One payment, by what the gateway says of it; money of a second currency is kept apart.
 
     `told` is what returned by each way, as the gateway's totals; `answer_due` until when it is to
-    answer a request: none where it was silent for too long or said no, that one is stuck (R23);
+    answer what waits: nothing where it was silent for too long or said no, that is stuck (R23);
     `failed` are those that it said no to. What was asked for and can not be done any more is asked
     for no more, so that it does not count against money that comes later.
     """
@@ -131,18 +131,11 @@ class Payment(Model):
         """Whether the gateway has something to do about it, however long ago it was asked."""
         return any(self.pending_minor(request) for request in REQUESTS)
 
-    def waiting(self) -> Iterator[tuple[Request, Instant]]:
-        """The requests that wait for an answer, and until when."""
-        for request, due in self.answer_due.items():
-            if self.pending_minor(request):
-                yield request, due
-
     def ask(self, request: Request, amount_minor: int, due: datetime | None) -> Self:
         """With one more request; of those that wait, the earliest deadline counts."""
-        waits = [at for each, at in self.waiting() if each == request]
         dues = dict(self.answer_due)
         if due is not None:
-            dues[request] = min([*waits, due])
+            dues[request] = min(due, dues.get(request, due))
         failed = tuple(each for each in self.failed if each != request)
         changes: dict[str, Any] = {"answer_due": dues, "failed": failed}
         match request:
