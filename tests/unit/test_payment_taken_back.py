@@ -62,6 +62,15 @@ def test_r7_money_that_was_taken_back_before_it_is_told_is_approved_no_more(
     assert [f.amount.amount_minor for f in back] == [left][:left]
 
 
+@pytest.mark.parametrize("minor", [1, 2])
+def test_r7_what_comes_of_a_payment_of_which_a_cent_was_taken_back_withdraws_nothing_again(
+    minor: int,
+) -> None:
+    story = Story().tell(placed(), authorized(), taken_back(PAY_1, eur(minor)), captured())
+
+    assert [type(fact) for fact in story.facts].count(ApprovalWithdrawn) == 1
+
+
 def test_r7_all_that_is_told_of_a_payment_that_was_taken_back_is_back_already() -> None:
     story = Story().tell(placed(), taken_back(PAY_2), charged_back(PAY_2), authorized())
     story.tell(authorized(PAY_2), captured(PAY_2, eur(79_20)))
