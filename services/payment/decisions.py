@@ -152,9 +152,9 @@ def _verify(case: Case[PaymentAuthorized | PaymentCaptured], total: Money) -> Fa
     if said.amount == total:
         captured = isinstance(said, PaymentCaptured)
         approved = PaymentApproved(payment_id=said.payment_id, amount=total, captured=captured)
-        facts = [approved, *follow_up(case.known, [approved], said)]
-        now = after(case.known, facts)
-        return [*facts, *make_up(case.known, now, case.time, case.answer_due)]
+        before = case.known
+        facts = [approved, *follow_up(before, [approved], said)]
+        return [*facts, *make_up(before, after(before, facts), case.time, case.answer_due)]
     detail = f"{_shown(said.amount)} instead of {_shown(total)}"
     refused = _refused(case.known.payer, "payment_mismatch", said.payment_id, detail)
     return [refused, *settle(case.known.after(refused), said, case.time, case.answer_due)]

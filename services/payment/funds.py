@@ -37,11 +37,11 @@ class Funds(Model):
         return self.model_copy(update={"asked_minor": self.leaving_minor + amount_minor})
 
     def come_back(self, amount_minor: int, *, asked: bool = False) -> Self:
-        """What returns unasked is no part of what was asked back."""
+        """Money that returned; unasked, it leaves what was asked back as it was."""
         back = self.model_copy(update={"returned_minor": self.returned_minor + amount_minor})
-        return back if asked else back.pend(self.pending_minor)
+        return back if asked else back.with_pending(self.pending_minor)
 
-    def pend(self, amount_minor: int) -> Self:
+    def with_pending(self, amount_minor: int) -> Self:
         """With that much asked back which is not back."""
         return self.model_copy(update={"asked_minor": self.returned_minor + amount_minor})
 
@@ -51,7 +51,7 @@ Way = Literal["voided", "lapsed", "refunded", "reversed"]
 """How money returned."""
 Request = Literal["capture", "void", "refund"]
 REQUESTS: tuple[Request, ...] = ("capture", "void", "refund")
-ANSWERS: tuple[Way, ...] = ("voided", "refunded")
+ASKED_FOR: tuple[Way, ...] = ("voided", "refunded")
 """How money returns that was asked back; otherwise it returns unasked."""
 
 
@@ -83,7 +83,7 @@ class Payment(Model):
         return max(0, authorized.arrived_minor - gone_minor)
 
     @property
-    def free_minor(self) -> int:
+    def capturable_minor(self) -> int:
         """What is held, and not to be voided."""
         return self.held_minor - self.pending_minor("void")
 
@@ -107,7 +107,7 @@ class Payment(Model):
         return returned_minor if all_is_back else self.told.get("reversed", 0)
 
     @property
-    def there_minor(self) -> int:
+    def reclaimable_minor(self) -> int:
         """What can be taken back: what is captured, or else what is authorised."""
         captured = self.captured
         if captured.arrived_minor:
@@ -150,8 +150,8 @@ class Payment(Model):
         return self.model_copy(update=changes)
 
     def arrive(self, kind: Kind, amount_minor: int) -> Self:
-        """More captured than was left of the authorisation had been captured before it was reversed
-        and told: what was reversed is captured money then.
+        """The first capture may exceed what is left of the authorisation: then it preceded a
+        reversal that was told before it, and what was reversed counts as captured money.
         """
         arrived: dict[str, Funds] = {kind: getattr(self, kind).arrive(amount_minor)}
         if kind == "captured" and not self.captured.arrived_minor:
@@ -160,15 +160,15 @@ class Payment(Model):
             refunded_minor = max(0, min(beyond_minor, self.told.get("reversed", 0)))
             arrived["captured"] = arrived["captured"].come_back(refunded_minor)
             arrived["authorized"] = authorized.come_back(-refunded_minor)
-        return self.model_copy(update=arrived).as_far_as_it_can_be_done()
+        return self.model_copy(update=arrived).without_the_impossible()
 
     def come_back(self, way: Way, amount_minor: int) -> Self:
         """What is reversed is captured money where there is some (see the gateway's fact)."""
         captured = way == "refunded" or (way == "reversed" and self.captured.arrived_minor > 0)
         kind: Kind = "captured" if captured else "authorized"
         told = {**self.told, way: self.told.get(way, 0) + amount_minor}
-        left = getattr(self, kind).come_back(amount_minor, asked=way in ANSWERS)
-        return self.model_copy(update={kind: left, "told": told}).as_far_as_it_can_be_done()
+        left = getattr(self, kind).come_back(amount_minor, asked=way in ASKED_FOR)
+        return self.model_copy(update={kind: left, "told": told}).without_the_impossible()
 
     def get_stuck(self, request: Request, *, failed: bool) -> Self:
         """A request whose answer nobody waits for any more, as that was a no or never came."""
@@ -176,17 +176,17 @@ class Payment(Model):
         said_no = (*self.failed, request) if failed and request not in self.failed else self.failed
         return self.model_copy(update={"answer_due": dues, "failed": said_no})
 
-    def as_far_as_it_can_be_done(self) -> Self:
+    def without_the_impossible(self) -> Self:
         """Without what was asked for and can not be done any more: captures and voids of what is
         not held, refunds of what is not there, and the wait for them.
         """
         pending = {request: self.pending_minor(request) for request in REQUESTS}
-        pending["refund"] = min(pending["refund"], self.there_minor)
+        pending["refund"] = min(pending["refund"], self.reclaimable_minor)
         return self.model_copy(
             update={
                 "capture_asked_minor": self.captured.arrived_minor + pending["capture"],
-                "authorized": self.authorized.pend(pending["void"]),
-                "captured": self.captured.pend(pending["refund"]),
+                "authorized": self.authorized.with_pending(pending["void"]),
+                "captured": self.captured.with_pending(pending["refund"]),
                 "answer_due": {of: due for of, due in self.answer_due.items() if pending[of]},
                 "failed": tuple(of for of in self.failed if pending[of]),
             }

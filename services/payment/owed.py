@@ -1,4 +1,8 @@
-"""R7: what an order owes, to which payment, and why to no other."""
+"""R7: what an order owes, to which payment, and why to no other.
+
+An order owes the part of its total that falls on the units that are neither canceled nor returned,
+to the one payment that was approved.
+"""
 
 from typing import NamedTuple
 
@@ -71,7 +75,7 @@ def shortfall_minor(known: Verification, payment: Payment) -> int:
     """
     short_minor = 0
     if known.owes_to(payment) and payment.captured.arrived_minor:
-        short_minor = max(0, owed_minor(known) - payment.kept_minor - payment.free_minor)
+        short_minor = max(0, owed_minor(known) - payment.kept_minor - payment.capturable_minor)
     refused = "capture" in payment.failed
     return short_minor + (payment.pending_minor("capture") if refused else 0)
 

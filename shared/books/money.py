@@ -96,8 +96,8 @@ class Account:
             self.leaving[purse, how] += minor
 
     def come(self, purse: Purse, how: str, minor: int) -> None:
-        """More captured than was left of the authorisation had been captured before it was reversed
-        and told: what was reversed is as good as refunded then.
+        """The first capture may exceed what is left of the authorisation: then it preceded a
+        reversal that was told before it, and what was reversed counts as captured money.
         """
         first = how == CAPTURED and not self.moved[purse, CAPTURED]
         self.moved[purse, how] += minor

@@ -55,7 +55,7 @@ def test_r7_money_that_was_taken_back_before_it_is_told_is_approved_no_more(
     assert story.facts[-1] == ApprovalWithdrawn(
         payment_id=PAY_1, amount=said.amount or TOTAL, reason="reversed"
     )
-    left = story.state.payment(PAY_1, "EUR").there_minor
+    left = story.state.payment(PAY_1, "EUR").reclaimable_minor
     assert left == TOTAL.amount_minor - (said.amount or TOTAL).amount_minor
     story.tell(canceled())
     back = [f for f in story.facts if isinstance(f, VoidRequested | RefundRequested)]
