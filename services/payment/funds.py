@@ -71,8 +71,8 @@ class Payment(Model):
     capture_asked_minor: Minor = 0
     refund_asked_minor: Minor = 0
     """How much was asked back of what was captured, without what returned unasked."""
-    told: Mapping[Way, Minor] = {}
-    answer_due: Mapping[Request, Instant] = {}
+    told: Mapping[Way, Minor] = Field(default_factory=dict)
+    answer_due: Mapping[Request, Instant] = Field(default_factory=dict)
     failed: tuple[Request, ...] = ()
 
     @property
