@@ -130,8 +130,13 @@ def test_r7_what_was_asked_for_again_and_taken_back_before_it_is_told_is_withdra
     ]
 
 
-def test_r7_what_was_taken_back_is_not_asked_for_again_when_it_lapses() -> None:
-    state = told(placed(), authorized(), charged_back(PAY_1, eur(20_00)))
+@pytest.mark.parametrize(
+    "taken", [(), (captured(PAY_1, eur(20_00)),)], ids=["authorized", "captured in part"]
+)
+def test_r7_what_was_taken_back_is_neither_asked_for_again_nor_stuck_when_the_rest_lapses(
+    taken: tuple[PaymentCaptured, ...],
+) -> None:
+    state = told(placed(), authorized(), *taken, charged_back(PAY_1, eur(20_00)))
 
     assert decide(state, received(lapsed()), POLICIES) == [went("lapsed", amount=eur(59_19))]
 
