@@ -65,8 +65,9 @@ fmt: setup-dev ## format the code and fix what can be fixed safely
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: setup-dev ## measure orders per second through the whole life
+bench: setup-dev ## measure orders per second through the whole life, and the decisions alone
 	$(BIN)/python -m tests.bench.throughput
+	$(BIN)/python -m tests.bench.decisions
 
 lock: setup-dev ## bring the lock files in step with pyproject.toml, moving no version without need
 	@$(COMPILE) --extra local --output-file requirements.lock

@@ -262,6 +262,7 @@ class Turn(Generic[S]):
             if parked is None:
                 self._park(item, verdict)
         elif verdict or parked is not None:
+            # What changed nothing is not remembered: no document would be written.
             self._mark(item)
             if parked is not None:
                 self._unpark(event, [parked], "decided")
@@ -316,7 +317,7 @@ class Turn(Generic[S]):
         elif not isinstance(fact, PARKING):
             state = self._service.evolve(state, fact, time)
             self._state = None
-        document = document._replace(state=state, version=document.version + counted)
+        document = document._replace(state=state, version=document.version + (1 if counted else 0))
         self._document = document
         if counted and document.deadlines:
             return fact.model_copy(update={"deadlines": document.deadlines})

@@ -49,7 +49,8 @@ class Document(NamedTuple, Generic[S]):
 
     `version` counts the subject's facts; `time` is the latest time of its inputs; `passed` are the
     versions of other services' facts already applied, but for those `failed`, which are news when
-    they come again; `seen` the ids of the last outside events.
+    they come again; `seen` the ids of the last outside events. It is copied at each fact, and a
+    named tuple's `_replace` takes a fraction of a dataclass's time.
     """
 
     subject: str

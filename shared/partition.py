@@ -101,7 +101,8 @@ class _Batch:
 class PartitionTask(Generic[S]):
     """One partition of one service, from the claim until it is closed or lost.
 
-    `opened` says that it takes records, `idle` that it has decided all that it took.
+    `opened` says that it takes records, `idle` that it has decided all that it took. It claims with
+    a `token` that nobody has used, a fresh one by default.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class PartitionTask(Generic[S]):
         clock: BusinessClock,
         step: Step = no_step,
         caller: Caller | None = None,
+        token: str | None = None,
     ) -> None:
         self.partition = desk.partition
         self.counts: Counter[str] = Counter()
@@ -126,7 +128,7 @@ class PartitionTask(Generic[S]):
         self._clock = clock
         self._step = step
         self._caller = caller
-        self._claim_token = self._token = fresh_token()
+        self._claim_token = self._token = token or fresh_token()
         self._number = 0
         self._journal = 0
         self._next: dict[str, int] = {}

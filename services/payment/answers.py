@@ -50,9 +50,9 @@ def record_return(case: Case[PaymentVoided | PaymentRefunded]) -> Facts:
     returned = _returned(payment, way, said.amount.amount_minor - payment.told.get(way, 0))
     if not returned:
         return ()
-    now = case.known.after(returned[0])
-    facts = [*returned, *withdraw(case.known, now, payment)]
-    return [*facts, *make_up(case.known, now, case.time, case.answer_due)]
+    before, known = case.known, case.known.after(returned[0])
+    facts = [*returned, *withdraw(before, known, payment)]
+    return [*facts, *make_up(before, known, case.time, case.answer_due)]
 
 
 def lapse(case: Case[AuthorizationLapsed]) -> Facts:
@@ -61,15 +61,15 @@ def lapse(case: Case[AuthorizationLapsed]) -> Facts:
     R25: where the authorisation is not told yet, the lapse is remembered until it is; what was
     taken back before can not lapse any more.
     """
-    known, payment_id = case.known, case.said.payment_id
-    payments = _payments(known, payment_id)
+    before, payment_id = case.known, case.said.payment_id
+    payments = _payments(before, payment_id)
     if not any(payment.authorized.arrived_minor for payment in payments):
-        known_of = payment_id in (*known.lapsed_early, *known.taken_back)
+        known_of = payment_id in (*before.lapsed_early, *before.taken_back)
         return () if known_of else (PaymentLapsed(payment_id=payment_id),)
     facts: list[Fact] = []
     for payment in payments:
         facts += _returned(payment, "lapsed", payment.held_minor)
-    return [*facts, *make_up(known, after(known, facts), case.time, case.answer_due)]
+    return [*facts, *make_up(before, after(before, facts), case.time, case.answer_due)]
 
 
 def reverse(case: Case[PaymentReversed | PaymentChargedBack]) -> Facts:
@@ -84,7 +84,7 @@ def reverse(case: Case[PaymentReversed | PaymentChargedBack]) -> Facts:
         return () if known_of else (PaymentTakenBack(payment_id=said.payment_id),)
     facts: list[Fact] = []
     for payment in payments:
-        new_minor = payment.there_minor
+        new_minor = payment.reclaimable_minor
         if said.amount is not None:
             new_minor = said.amount.amount_minor - payment.told.get("reversed", 0)
         returned = _returned(payment, "reversed", new_minor)
@@ -134,7 +134,7 @@ def get_stuck(case: Case[DeadlineReached]) -> Facts:
     stuck = [
         _stuck(payment, UNANSWERED[request], payment.pending_minor(request), due)
         for payment in case.known.payments
-        for request, answer_due in payment.waiting()
+        for request, answer_due in payment.answer_due.items()
         if answer_due <= due
     ]
     if isinstance(standing, Lapsed) and standing.answer_due and standing.answer_due <= due:

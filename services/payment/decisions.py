@@ -80,11 +80,11 @@ def decide(state: Verification | None, received: Received, policies: Policies) -
     row = TABLE[said.kind if isinstance(said, DeadlineReached) else type(said)]
     match row.verdict(known.standing):
         case "park":
-            return Park(until=policies.of("").parked_until(received.at))
+            return Park(until=policies.default.parked_until(received.at))
         case "ignore":
             return ()
-    case = Case(known, said, received.event.time, received.at, received.answers, policies)
-    return row.rule(case) if row.rule else ()
+    assert row.rule is not None, f"{said.TYPE} says nothing of an order, and is ignored always"
+    return row.rule(Case(known, said, received.event.time, received.at, received.answers, policies))
 
 
 # -- verification ---------------------------------------------------------------------------------
@@ -152,9 +152,9 @@ def _verify(case: Case[PaymentAuthorized | PaymentCaptured], total: Money) -> Fa
     if said.amount == total:
         captured = isinstance(said, PaymentCaptured)
         approved = PaymentApproved(payment_id=said.payment_id, amount=total, captured=captured)
-        facts = [approved, *follow_up(case.known, [approved], said)]
-        now = after(case.known, facts)
-        return [*facts, *make_up(case.known, now, case.time, case.answer_due)]
+        before = case.known
+        facts = [approved, *follow_up(before, [approved], said)]
+        return [*facts, *make_up(before, after(before, facts), case.time, case.answer_due)]
     detail = f"{_shown(said.amount)} instead of {_shown(total)}"
     refused = _refused(case.known.payer, "payment_mismatch", said.payment_id, detail)
     return [refused, *settle(case.known.after(refused), said, case.time, case.answer_due)]

@@ -1,6 +1,6 @@
 """The money of one payment: what came, what was asked for, what went back."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -37,11 +37,11 @@ class Funds(Model):
         return self.model_copy(update={"asked_minor": self.leaving_minor + amount_minor})
 
     def come_back(self, amount_minor: int, *, asked: bool = False) -> Self:
-        """What returns unasked is no part of what was asked back."""
+        """Money that returned; unasked, it leaves what was asked back as it was."""
         back = self.model_copy(update={"returned_minor": self.returned_minor + amount_minor})
-        return back if asked else back.pend(self.pending_minor)
+        return back if asked else back.with_pending(self.pending_minor)
 
-    def pend(self, amount_minor: int) -> Self:
+    def with_pending(self, amount_minor: int) -> Self:
         """With that much asked back which is not back."""
         return self.model_copy(update={"asked_minor": self.returned_minor + amount_minor})
 
@@ -51,7 +51,7 @@ Way = Literal["voided", "lapsed", "refunded", "reversed"]
 """How money returned."""
 Request = Literal["capture", "void", "refund"]
 REQUESTS: tuple[Request, ...] = ("capture", "void", "refund")
-ANSWERS: tuple[Way, ...] = ("voided", "refunded")
+ASKED_FOR: tuple[Way, ...] = ("voided", "refunded")
 """How money returns that was asked back; otherwise it returns unasked."""
 
 
@@ -59,7 +59,7 @@ class Payment(Model):
     """One payment, by what the gateway says of it; money of a second currency is kept apart.
 
     `told` is what returned by each way, as the gateway's totals; `answer_due` until when it is to
-    answer a request: none where it was silent for too long or said no, that one is stuck (R23);
+    answer what waits: nothing where it was silent for too long or said no, that is stuck (R23);
     `failed` are those that it said no to. What was asked for and can not be done any more is asked
     for no more, so that it does not count against money that comes later.
     """
@@ -71,8 +71,8 @@ class Payment(Model):
     capture_asked_minor: Minor = 0
     refund_asked_minor: Minor = 0
     """How much was asked back of what was captured, without what returned unasked."""
-    told: Mapping[Way, Minor] = {}
-    answer_due: Mapping[Request, Instant] = {}
+    told: Mapping[Way, Minor] = Field(default_factory=dict)
+    answer_due: Mapping[Request, Instant] = Field(default_factory=dict)
     failed: tuple[Request, ...] = ()
 
     @property
@@ -83,7 +83,7 @@ class Payment(Model):
         return max(0, authorized.arrived_minor - gone_minor)
 
     @property
-    def free_minor(self) -> int:
+    def capturable_minor(self) -> int:
         """What is held, and not to be voided."""
         return self.held_minor - self.pending_minor("void")
 
@@ -107,7 +107,7 @@ class Payment(Model):
         return returned_minor if all_is_back else self.told.get("reversed", 0)
 
     @property
-    def there_minor(self) -> int:
+    def reclaimable_minor(self) -> int:
         """What can be taken back: what is captured, or else what is authorised."""
         captured = self.captured
         if captured.arrived_minor:
@@ -131,18 +131,11 @@ class Payment(Model):
         """Whether the gateway has something to do about it, however long ago it was asked."""
         return any(self.pending_minor(request) for request in REQUESTS)
 
-    def waiting(self) -> Iterator[tuple[Request, Instant]]:
-        """The requests that wait for an answer, and until when."""
-        for request, due in self.answer_due.items():
-            if self.pending_minor(request):
-                yield request, due
-
     def ask(self, request: Request, amount_minor: int, due: datetime | None) -> Self:
         """With one more request; of those that wait, the earliest deadline counts."""
-        waits = [at for each, at in self.waiting() if each == request]
         dues = dict(self.answer_due)
         if due is not None:
-            dues[request] = min([*waits, due])
+            dues[request] = min(due, dues.get(request, due))
         failed = tuple(each for each in self.failed if each != request)
         changes: dict[str, Any] = {"answer_due": dues, "failed": failed}
         match request:
@@ -157,8 +150,8 @@ class Payment(Model):
         return self.model_copy(update=changes)
 
     def arrive(self, kind: Kind, amount_minor: int) -> Self:
-        """More captured than was left of the authorisation had been captured before it was reversed
-        and told: what was reversed is captured money then.
+        """The first capture may exceed what is left of the authorisation: then it preceded a
+        reversal that was told before it, and what was reversed counts as captured money.
         """
         arrived: dict[str, Funds] = {kind: getattr(self, kind).arrive(amount_minor)}
         if kind == "captured" and not self.captured.arrived_minor:
@@ -167,15 +160,15 @@ class Payment(Model):
             refunded_minor = max(0, min(beyond_minor, self.told.get("reversed", 0)))
             arrived["captured"] = arrived["captured"].come_back(refunded_minor)
             arrived["authorized"] = authorized.come_back(-refunded_minor)
-        return self.model_copy(update=arrived).as_far_as_it_can_be_done()
+        return self.model_copy(update=arrived).without_the_impossible()
 
     def come_back(self, way: Way, amount_minor: int) -> Self:
         """What is reversed is captured money where there is some (see the gateway's fact)."""
         captured = way == "refunded" or (way == "reversed" and self.captured.arrived_minor > 0)
         kind: Kind = "captured" if captured else "authorized"
         told = {**self.told, way: self.told.get(way, 0) + amount_minor}
-        left = getattr(self, kind).come_back(amount_minor, asked=way in ANSWERS)
-        return self.model_copy(update={kind: left, "told": told}).as_far_as_it_can_be_done()
+        left = getattr(self, kind).come_back(amount_minor, asked=way in ASKED_FOR)
+        return self.model_copy(update={kind: left, "told": told}).without_the_impossible()
 
     def get_stuck(self, request: Request, *, failed: bool) -> Self:
         """A request whose answer nobody waits for any more, as that was a no or never came."""
@@ -183,17 +176,17 @@ class Payment(Model):
         said_no = (*self.failed, request) if failed and request not in self.failed else self.failed
         return self.model_copy(update={"answer_due": dues, "failed": said_no})
 
-    def as_far_as_it_can_be_done(self) -> Self:
+    def without_the_impossible(self) -> Self:
         """Without what was asked for and can not be done any more: captures and voids of what is
         not held, refunds of what is not there, and the wait for them.
         """
         pending = {request: self.pending_minor(request) for request in REQUESTS}
-        pending["refund"] = min(pending["refund"], self.there_minor)
+        pending["refund"] = min(pending["refund"], self.reclaimable_minor)
         return self.model_copy(
             update={
                 "capture_asked_minor": self.captured.arrived_minor + pending["capture"],
-                "authorized": self.authorized.pend(pending["void"]),
-                "captured": self.captured.pend(pending["refund"]),
+                "authorized": self.authorized.with_pending(pending["void"]),
+                "captured": self.captured.with_pending(pending["refund"]),
                 "answer_due": {of: due for of, due in self.answer_due.items() if pending[of]},
                 "failed": tuple(of for of in self.failed if pending[of]),
             }

@@ -1,8 +1,6 @@
-"""R7: which money is owed, and what is asked of the gateway about the rest.
+"""R7: what becomes of money: captured, given back, or asked for again.
 
-An order owes the part of its total that falls on the units that are neither canceled nor returned,
-to the one payment that was approved. What a payment then brings, on top of what the gateway had
-said of it before:
+`owed.py` has what is owed. What a payment brings, on top of what the gateway had said of it before:
 
     money            of                               goes back because
     authorised or    the approved payment             nothing, up to what is owed; more, or another
@@ -34,7 +32,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from services.payment.funds import Kind, Payment
-from services.payment.owed import approved_payment, out_of_reach_minor, owed_minor, why_not_owed
+from services.payment.owed import approved_payment, owed_minor, shortfall_minor, why_not_owed
 from services.payment.state import Lapsed, Verification
 from shared.events.envelope import Fact
 from shared.events.fields import Money
@@ -64,8 +62,8 @@ def settle(
     """
     how: Kind = "captured" if isinstance(said, PaymentCaptured) else "authorized"
     currency = said.amount.currency
-    before = known.payment(said.payment_id, currency)
-    new_minor = said.amount.amount_minor - getattr(before, how).arrived_minor
+    told = getattr(known.payment(said.payment_id, currency), how)
+    new_minor = said.amount.amount_minor - told.arrived_minor
     if new_minor <= 0:
         return []
     amount = Money(amount_minor=new_minor, currency=currency)
@@ -83,7 +81,7 @@ def _renews(known: Verification, payment: Payment, came: Money) -> bool:
     """What was asked for again came, and is not what goes back already, told in another order."""
     if not isinstance(known.standing, Lapsed) or known.standing.asked != came:
         return False
-    return payment.kept_minor + payment.free_minor >= owed_minor(known)
+    return payment.kept_minor + payment.capturable_minor >= owed_minor(known)
 
 
 def follow_up(
@@ -99,19 +97,21 @@ def follow_up(
     if isinstance(said, PaymentAuthorized) and payment_id in known.lapsed_early and held_minor:
         amount = Money(amount_minor=held_minor, currency=currency)
         returned.append(MoneyReturned(payment_id=payment_id, amount=amount, how="lapsed"))
-    there_minor = after(came, returned).payment(payment_id, currency).there_minor
-    if payment_id in known.taken_back and there_minor:
-        amount = Money(amount_minor=there_minor, currency=currency)
+    reclaimable_minor = after(came, returned).payment(payment_id, currency).reclaimable_minor
+    if payment_id in known.taken_back and reclaimable_minor:
+        amount = Money(amount_minor=reclaimable_minor, currency=currency)
         returned.append(MoneyReturned(payment_id=payment_id, amount=amount, how="reversed"))
-    before = known.payment(payment_id, currency)
-    return [*returned, *withdraw(known, after(came, returned), before)]
+    payment = known.payment(payment_id, currency)
+    return [*returned, *withdraw(known, after(came, returned), payment)]
 
 
-def withdraw(known: Verification, now: Verification, payment: Payment) -> list[Fact]:
-    """R7: a payment that the order owes to, and that is taken back now, is approved no more."""
-    taken_back_minor = now.payment(payment.payment_id, payment.currency).taken_back_minor
-    was_withdrawn = known.owes_to(payment) and payment.taken_back_minor > 0
-    if was_withdrawn or not (taken_back_minor and now.owes_to(payment) and owed_minor(now)):
+def withdraw(before: Verification, known: Verification, payment: Payment) -> list[Fact]:
+    """R7: a payment that the order owes to, and that was not taken back `before` and is now, is
+    approved no more. `payment` is as it was before.
+    """
+    taken_back_minor = known.payment(payment.payment_id, payment.currency).taken_back_minor
+    was_withdrawn = before.owes_to(payment) and payment.taken_back_minor > 0
+    if was_withdrawn or not (taken_back_minor and known.owes_to(payment) and owed_minor(known)):
         return []
     amount = Money(amount_minor=taken_back_minor, currency=payment.currency)
     return [ApprovalWithdrawn(payment_id=payment.payment_id, amount=amount, reason="reversed")]
@@ -159,7 +159,7 @@ def capture(known: Verification, due: datetime) -> list[Fact]:
         return []
     pending_minor = payment.pending_minor("capture")
     missing_minor = owed_minor(known) - payment.kept_minor
-    amount_minor = min(missing_minor, payment.free_minor) - pending_minor
+    amount_minor = min(missing_minor, payment.capturable_minor) - pending_minor
     if amount_minor <= 0:
         return []
     amount = Money(amount_minor=amount_minor, currency=payment.currency)
@@ -180,25 +180,29 @@ def capture_first(known: Verification, due: datetime) -> list[Fact]:
     return [awaited]
 
 
-def make_up(before: Verification, now: Verification, time: datetime, due: datetime) -> list[Fact]:
+def make_up(before: Verification, known: Verification, time: datetime, due: datetime) -> list[Fact]:
     """R7, R23: what is held no more of the approved payment and is owed, is asked for again; of one
     that was captured in part, a person has to look, as nobody can capture the rest any more.
 
     That is said when it is told, as what is asked for again is: before the goods leave there may be
     time to have it authorised. It is said once, whether a package was confirmed before or not.
     """
-    return [*ask_again(now, time, due), *fall_short(before, now, time)]
+    return [*_ask_again(known, time, due), *_fall_short(before, known, time)]
 
 
-def fall_short(before: Verification, now: Verification, time: datetime) -> list[Fact]:
+def _fall_short(before: Verification, known: Verification, time: datetime) -> list[Fact]:
     """R23: what can not be captured any more since `before`. A request that waits for more than is
-    held can not be done as it was asked: all of it is stuck.
+    held can not be done as it was asked: all of it is stuck. One that was refused counted before,
+    as far as it is held, and waits for nothing where more is lost.
     """
-    payment = approved_payment(now)
-    lost_minor = out_of_reach_minor(now) - out_of_reach_minor(before)
-    if payment is None or payment.taken_back_minor or lost_minor <= 0:
+    payment = approved_payment(known)
+    if payment is None or payment.taken_back_minor:
         return []
-    waits_minor = 0 if "capture" in payment.failed else payment.pending_minor("capture")
+    earlier = before.payment(payment.payment_id, payment.currency)
+    lost_minor = shortfall_minor(known, payment) - shortfall_minor(before, earlier)
+    if lost_minor <= 0:
+        return []
+    waits_minor = payment.pending_minor("capture")
     stuck = PaymentStuck(
         payment_id=payment.payment_id,
         amount=Money(amount_minor=lost_minor + waits_minor, currency=payment.currency),
@@ -209,7 +213,7 @@ def fall_short(before: Verification, now: Verification, time: datetime) -> list[
     return [stuck]
 
 
-def ask_again(known: Verification, time: datetime, due: datetime) -> list[Fact]:
+def _ask_again(known: Verification, time: datetime, due: datetime) -> list[Fact]:
     """R7: where an authorisation lapsed before its capture, what is owed is asked for again; what
     may be left of it is not owed then. What was taken back is asked for no more.
     """

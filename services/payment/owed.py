@@ -1,4 +1,8 @@
-"""R7: what an order owes, to which payment, and why to no other."""
+"""R7: what an order owes, to which payment, and why to no other.
+
+An order owes the part of its total that falls on the units that are neither canceled nor returned,
+to the one payment that was approved.
+"""
 
 from typing import NamedTuple
 
@@ -65,18 +69,15 @@ def approved_payment(known: Verification) -> Payment | None:
     return None
 
 
-def out_of_reach_minor(known: Verification) -> int:
+def shortfall_minor(known: Verification, payment: Payment) -> int:
     """What is owed to a payment that was captured in part and can not be captured any more, with
-    what is held and the provider refused to capture.
+    what is held and the provider refused to capture, whether it is owed or not.
     """
-    payment, owes_minor = approved_payment(known), owed_minor(known)
-    if payment is None:
-        return 0
-    out_minor = 0
-    if payment.captured.arrived_minor:
-        out_minor = max(0, owes_minor - payment.kept_minor - payment.free_minor)
+    short_minor = 0
+    if known.owes_to(payment) and payment.captured.arrived_minor:
+        short_minor = max(0, owed_minor(known) - payment.kept_minor - payment.capturable_minor)
     refused = "capture" in payment.failed
-    return out_minor + (payment.pending_minor("capture") if refused else 0)
+    return short_minor + (payment.pending_minor("capture") if refused else 0)
 
 
 def why_not_owed(known: Verification, payment: Payment) -> Cause:

@@ -319,7 +319,7 @@ class Verification(State):
 
     def waits_for(self) -> Iterator[OpenDeadline]:
         """What the order waits for: one deadline of a kind, the earliest."""
-        dues = [due for payment in self.payments for _, due in payment.waiting()]
+        dues = [due for payment in self.payments for due in payment.answer_due.values()]
         match self.standing:
             case Awaiting(ends=ends):
                 yield OpenDeadline(kind=VERIFICATION, due=ends)

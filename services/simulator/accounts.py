@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterable, Iterator
 from services.simulator.ledger import Move, Purse
 from services.simulator.provider import MemoryProvider
 from services.simulator.topics import MemoryRecord
-from shared.books import money as books
-from shared.books.money import Account, account_of, worth_minor
+from shared.books import account as books
+from shared.books.account import Account, account_of
+from shared.books.money import worth_minor
 from shared.books.story import Story, entry_of, parsed
 from shared.events.fulfillment import FULFILLMENT_EVENTS
 from shared.events.payment import PAYMENT_EVENTS, PaymentStuck

@@ -16,14 +16,14 @@ from services.simulator.retold import sku_of
 from services.simulator.whatif import Result, run
 from shared.policy import Policy
 
-PART = 500
+ORDERS_PER_PART = 500
 """Orders that are decided together: of ten times as many each takes a tenth longer."""
 
 OnHand = Mapping[tuple[str, str], int]
 """The stock at the beginning, by seller and SKU."""
 
 
-class Named(NamedTuple):
+class NamedPolicy(NamedTuple):
     """A policy under the name that its results have."""
 
     name: str
@@ -31,14 +31,15 @@ class Named(NamedTuple):
 
 
 def compare(
-    policies: Sequence[Named],
+    policies: Sequence[NamedPolicy],
     history: Sequence[PastOrder],
     mapped: Mapped,
     on_hand: OnHand | None = None,
-    jobs: int = 1,
+    *,
+    jobs: int,
 ) -> Iterator[Result]:
     """The result of each policy, in their order, as they come; so many processes at a time."""
-    parts = parted(history, len(history) // PART, by_sku=on_hand is not None)
+    parts = split(history, len(history) // ORDERS_PER_PART, by_sku=on_hand is not None)
     decide = partial(_run, mapped, on_hand)
     runs = [(named, part) for named in policies for part in parts]
     if jobs == 1 or len(parts) == 1:
@@ -48,7 +49,7 @@ def compare(
         yield from _wholes(pool.map(decide, runs), len(parts))
 
 
-def parted(
+def split(
     history: Sequence[PastOrder], parts: int, *, by_sku: bool
 ) -> Sequence[Sequence[PastOrder]]:
     """A history in so many parts, at least one: what becomes of an order is up to its own part.
@@ -63,7 +64,9 @@ def parted(
     return found
 
 
-def _run(mapped: Mapped, on_hand: OnHand | None, of: tuple[Named, Sequence[PastOrder]]) -> Result:
+def _run(
+    mapped: Mapped, on_hand: OnHand | None, of: tuple[NamedPolicy, Sequence[PastOrder]]
+) -> Result:
     named, part = of
     return run(named.name, named.policy, part, mapped, on_hand)
 

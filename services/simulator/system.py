@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from itertools import count
 from random import Random
 from typing import Any, cast
 
@@ -166,6 +167,7 @@ class Process:
             self._clock,
             self._step,
             self._caller,
+            f"claim-{next(system.claims)}",
         )
 
     def _forget(self, partition: int) -> None:
@@ -343,6 +345,7 @@ class System:
         self.provider = MemoryProvider(fate, self.now_ms, outside) if outside else None
         self.groups = [Group(self, self._calling(build())) for build in BUILDS]
         self.steps = 0
+        self.claims = count(1)
         self.refused: list[str] = []
         self.failed: list[str] = []
         self.notes: list[tuple[int, str]] = []

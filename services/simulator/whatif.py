@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import accumulate
-from typing import Any
+from typing import Any, Self
 
 from services.deadlines import app as deadlines
 from services.fulfillment import app as fulfillment
@@ -29,7 +29,6 @@ from shared.events.payment import RefundRequested
 from shared.policy import Policies, Policy
 
 HOUR = timedelta(hours=1)
-FULFILLMENT = fulfillment.build().name
 
 
 @dataclass
@@ -67,14 +66,19 @@ class Result:
         instants = sorted(self.holding)
         return list(zip(instants, accumulate(self.holding[at] for at in instants), strict=True))
 
-    def add(self, part: "Result") -> None:
+    def add(self, part: Self) -> None:
         """Count another part of the history, too."""
-        for name, more in vars(part).items():
-            known = getattr(self, name)
-            if isinstance(known, Counter):
-                known.update(more)
-            elif name != "name":
-                setattr(self, name, known + more)
+        self.orders += part.orders
+        self.events += part.events
+        self.outcomes.update(part.outcomes)
+        self.notices.update(part.notices)
+        self.late_orders += part.late_orders
+        self.new_delivery_dates += part.new_delivery_dates
+        self.unit_time += part.unit_time
+        self.canceled_minor.update(part.canceled_minor)
+        self.orders_with_amount += part.orders_with_amount
+        self.holding.update(part.holding)
+        self.days_late.update(part.days_late)
 
 
 def run(
@@ -173,7 +177,7 @@ class _Tally:
         self._answers: list[Said] = []
 
     def __call__(self, service: str, state: Any, facts: Sequence[Said]) -> None:
-        if service == FULFILLMENT:
+        if service == FULFILLMENT_EVENTS.publisher:
             self._note(state, facts)
         for said in facts:
             self._count(said)

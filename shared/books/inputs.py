@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from shared.books.money import SAID, account_of, minor_of, purse_of
+from shared.books.account import account_of, minor_of, purse_of
+from shared.books.money import SAID
 from shared.books.result import Draft
 from shared.books.story import Entry, Json, Story, ms_of
 from shared.events.carrier import PackageDelivered as CarrierDelivered

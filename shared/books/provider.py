@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Protocol
 
-from shared.books.money import LAPSED, REVERSED, Purse, account_of, answered_money
+from shared.books.account import LAPSED, REVERSED, Purse, account_of
+from shared.books.money import answered_money
 from shared.books.result import Draft
 from shared.books.story import Story
 from shared.events.payment import PAYMENT_EVENTS

@@ -8,10 +8,6 @@ Then the decisions of each service alone, at a desk as in production: with the f
 the figures as JSON; of several runs the quickest, as a machine is rarely alone.
 """
 
-import json
-import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -28,6 +24,7 @@ from shared.batch import Desk, Input
 from shared.documents import Document
 from shared.events.parking import ParkedRecord
 from shared.policy import Policy
+from tests.bench import print_figures
 
 ORDERS, RUNS = 1_000, 5
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
@@ -115,12 +112,7 @@ def main() -> None:
         rows = read_history(Path(sys.argv[1]), read_mapping(OLIST))
         history = [row for row in rows if isinstance(row, PastOrder)][:ORDERS]
     figures = _whole(history) | {"us_per_decision_of_service": _at_the_desk(history)}
-    commit = subprocess.run(
-        ("git", "describe", "--always", "--dirty"), capture_output=True, text=True, check=False
-    )
-    figures["commit"] = commit.stdout.strip()
-    figures["python"], figures["cores"] = platform.python_version(), os.cpu_count()
-    sys.stdout.write(json.dumps(figures) + "\n")
+    print_figures(figures)
 
 
 if __name__ == "__main__":

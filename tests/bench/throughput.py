@@ -9,10 +9,7 @@ the figures as JSON on the last line: rate, CPU per order of every process, memo
 """
 
 import asyncio
-import json
 import os
-import platform
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -36,6 +33,7 @@ from shared.events.seller import SHIPMENTS, ShipmentConfirmed
 from shared.events.storefront import ORDERS, Buyer, OrderItem, OrderPlaced
 from shared.events.warehouse import STOCK, StockSet, stock_subject
 from shared.kafka import producer_of, reader_of
+from tests.bench import print_figures
 
 PARTITIONS = 4
 SELLERS, SKUS = 10, 50
@@ -212,15 +210,10 @@ def main() -> None:
     with TemporaryDirectory() as data_dir, system(Path(data_dir), partitions=PARTITIONS) as running:
         figures = asyncio.run(_measure(running, orders))
         figures["kafka"], figures["redis"] = running.servers.kafka.kind, running.servers.redis.kind
-    commit = subprocess.run(
-        ("git", "describe", "--always", "--dirty"), capture_output=True, text=True, check=False
-    )
-    figures["commit"] = commit.stdout.strip()
-    figures["python"], figures["cores"] = platform.python_version(), os.cpu_count()
     sys.stdout.write(f"{orders} orders in {figures['took_s']} s: {figures['orders_per_s']} /s\n")
     for name, cpu in figures["cpu_us_per_order"].items():
         sys.stdout.write(f"{name:<12} {cpu:>6} us/order {figures['memory_mb'][name]:>5} MB\n")
-    sys.stdout.write(json.dumps(figures) + "\n")
+    print_figures(figures)
 
 
 if __name__ == "__main__":

@@ -318,7 +318,7 @@ class World:
 
 
 def _stored(meta: Mapping[bytes, bytes], outbox: int, calls: Sequence[bytes]) -> Stored:
-    texts = {name.decode(): int(value) for name, value in meta.items()}
-    nexts = {k.removeprefix("next:"): v for k, v in texts.items() if k.startswith("next:")}
+    texts = {name.decode(): value for name, value in meta.items()}
+    nexts = {k.removeprefix("next:"): int(v) for k, v in texts.items() if k.startswith("next:")}
     ids = frozenset(call.decode() for call in calls)
-    return Stored(texts.get("commit", 0), nexts, outbox, ids)
+    return Stored(int(texts.get("commit", 0)), nexts, outbox, ids)

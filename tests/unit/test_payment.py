@@ -41,10 +41,12 @@ from shared.events.payment import (
     VERIFICATION,
     PaymentApproved,
     PaymentRefusal,
+    PaymentRefused,
     VerificationStarted,
     VerificationUnknown,
 )
 from shared.policy import Policies, Policy
+from shared.policy_fields import FraudLimits
 from shared.service import Park
 from tests.support.payments import (
     APPROVED,
@@ -306,6 +308,23 @@ def test_r5_r8_who_is_blocked_or_reaches_a_limit_is_refused_and_the_reason_says_
     said = received(placed(), tallies=(buyer, card))
 
     assert decide(None, said, POLICIES) == [refusal(reason, detail=detail)]
+
+
+def test_r8_a_refusal_says_the_window_of_the_orders_own_marketplace() -> None:
+    own = Policies(by_marketplace={"SE": Policy(fraud=FraudLimits(window_hours=7))})
+    said = received(placed("SE"), tallies=("counted", "velocity_exceeded"))
+
+    assert decide(None, said, own) == [
+        refusal("velocity_exceeded", detail="by its card within 7 hours")
+    ]
+
+
+def test_r8_an_order_whose_start_names_nobody_is_refused_without_a_name() -> None:
+    started = VerificationStarted(amount=TOTAL, ends=WINDOW_END)
+
+    assert decide(Verification().after(started), received(window_end()), POLICIES) == [
+        PaymentRefused(reason="payment_timeout")
+    ]
 
 
 @pytest.mark.parametrize("tally", ["counted", "forgotten"])

@@ -1,5 +1,7 @@
 """R23: what payment keeps of an order that is archived, and how long Redis keeps it."""
 
+from datetime import timedelta
+
 import pytest
 
 from services.payment.decisions import decide
@@ -20,12 +22,14 @@ from tests.support.payments import (
     answer_due,
     archived,
     arrived,
+    asked_again,
     authorized,
     canceled,
     captured,
     charged_back,
     eur,
     failed,
+    lapsed,
     packed,
     placed,
     received,
@@ -79,6 +83,12 @@ def test_r7_money_that_comes_after_the_archive_goes_back_as_ever() -> None:
     assert story.facts[-2:] == [arrived("captured", PAY_2), refund("duplicate_payment", PAY_2)]
     story.tell(charged_back(PAY_1, eur(7)))
     assert story.facts[-1].TYPE == "payment.approval_withdrawn.v1"
+
+
+def test_r7_what_lapses_after_the_archive_is_asked_for_again_and_names_no_card() -> None:
+    story = Story(tick=timedelta(0)).tell(placed(), authorized(), archived(), lapsed())
+
+    assert story.facts[-1] == asked_again().model_copy(update={"payment_method_ref": None})
 
 
 def test_r25_a_cancel_that_comes_after_the_archive_still_closes() -> None:

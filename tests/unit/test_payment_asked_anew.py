@@ -1,9 +1,11 @@
 """R7, R23: what was asked for and can not be done does not count against money that comes later."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
+from services.payment.funds import Request
 from services.payment.state import Lapsed
 from shared.events.envelope import Fact, OpenDeadline
 from shared.events.payment import (
@@ -105,7 +107,32 @@ def test_r7_a_duplicate_that_goes_back_renews_nothing_when_its_authorisation_is_
     assert isinstance(told.state.standing, Lapsed)
 
 
+def test_r7_a_capture_on_top_of_one_that_waits_adds_to_it() -> None:
+    told = story(placed(), authorized(), captured(PAY_1, PART), voided(PAY_1, eur(20_00)), packed())
+
+    assert told.tell(authorized(PAY_1, eur(99_19))).facts[-1] == capture(amount=eur(20_00))
+    assert stuck_of(told.tell(failed("capture")))[-1] == ("capture_failed", 69_19)
+
+
 # R7: what goes back
+
+
+@pytest.mark.parametrize(("gone_minor", "waits_minor"), [(79_18, 1), (79_19, 0)])
+@pytest.mark.parametrize(
+    ("came", "gone", "request_"),
+    [(authorized, voided, "void"), (captured, refunded, "refund")],
+    ids=["void", "refund"],
+)
+def test_r7_what_went_back_as_asked_is_asked_for_no_more_though_as_much_is_there(
+    came: Callable[..., Fact],
+    gone: Callable[..., Fact],
+    request_: Request,
+    gone_minor: int,
+    waits_minor: int,
+) -> None:
+    told = story(placed(), came(), came(PAY_1, TWICE), gone(PAY_1, eur(gone_minor)))
+
+    assert told.state.payment(PAY_1, "EUR").pending_minor(request_) == waits_minor
 
 
 def test_r7_what_is_authorised_after_a_void_that_failed_is_voided() -> None:
@@ -227,6 +254,29 @@ def test_r23_a_no_to_what_was_asked_for_anew_is_stuck_anew() -> None:
 
     assert stuck_of(told) == [("capture_failed", 79_19)] * 2
     assert len([fact for fact in told.facts if isinstance(fact, CaptureRequested)]) == 2
+
+
+def test_r23_a_capture_that_was_refused_is_not_stuck_again_when_its_payment_is_renewed() -> None:
+    told = story(placed(), authorized(), packed(), voided(PAY_1, eur(79_18)), failed("capture"))
+    assert stuck_of(told) == [("capture_failed", 1)]
+
+    told.tell(authorized(PAY_1, TWICE))
+
+    assert told.facts[-3:] == [
+        PaymentRenewed(payment_id=PAY_1),
+        void("payment_mismatch", amount=eur(1)),
+        capture(amount=eur(79_18)),
+    ]
+    assert stuck_of(told) == [("capture_failed", 1)]
+
+
+def test_r23_what_is_renewed_in_part_captured_and_lapsed_before_it_is_told_is_stuck() -> None:
+    """Two of three lamps are owed when the payment comes that was asked for, for all three."""
+    told = story(placed(), authorized(), lapsed(), packed(3), returned("R-1"))
+    told.tell(lapsed(PAY_2), captured(PAY_2, PART), authorized(PAY_2))
+
+    assert told.facts[-3] == PaymentRenewed(payment_id=PAY_2)
+    assert stuck_of(told) == [("capture_failed", 52_79)]
 
 
 def test_r23_a_part_of_a_capture_that_was_refused_is_not_stuck_again_when_it_lapses() -> None:

@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 
 from services.payment.decisions import decide
-from services.payment.owed import parts_of
-from services.payment.state import Approved, Lapsed
+from services.payment.money import capture as request_capture
+from services.payment.owed import owed_minor, parts_of
+from services.payment.state import Approved, Lapsed, Verification
 from shared.events.envelope import Fact, OpenDeadline
-from shared.events.fields import Money
+from shared.events.gateway import PaymentReversed
 from shared.events.payment import (
     PROVIDER_ANSWER,
     ApprovalWithdrawn,
@@ -24,12 +25,16 @@ from shared.service import Park
 from tests.support.payments import (
     ANSWER_DUE,
     APPROVED,
+    AWAITING,
+    CLOSED,
+    DOLLARS,
     LAPSED,
     ONE_MS,
     PAY_1,
     PAY_2,
     POLICIES,
     PURCHASED,
+    REFUSED,
     TOTAL,
     Story,
     answer_due,
@@ -84,10 +89,20 @@ def test_r7_a_provider_that_captured_at_once_is_not_asked_to() -> None:
     assert new(placed(), captured(), then=packed()) == []
 
 
-def test_r7_what_was_captured_in_part_before_is_not_captured_again() -> None:
-    assert new(placed(), authorized(), captured(PAY_1, eur(50_00)), then=packed()) == [
-        capture(amount=eur(29_19))
-    ]
+@pytest.mark.parametrize(("taken", "rest"), [(50_00, 29_19), (79_18, 1), (79_19, 0)])
+def test_r7_what_was_captured_in_part_before_is_not_captured_again(taken: int, rest: int) -> None:
+    asked = new(placed(), authorized(), captured(PAY_1, eur(taken)), then=packed())
+
+    assert asked == [capture(amount=eur(rest))][:rest]
+
+
+def test_r7_of_what_is_held_no_more_is_captured_than_is_owed() -> None:
+    items = rest_canceled(2).units_canceled
+    state = told(placed(), authorized(), captured(PAY_1, eur(10_00)))
+    for fact in (CaptureAwaited(), UnitsNotOwed(cause="units_canceled", items=items)):
+        state = state.after(fact)
+
+    assert request_capture(state, ANSWER_DUE) == [capture(amount=eur(16_39))]
 
 
 # R7: units that are not owed any more
@@ -144,7 +159,7 @@ def of_lines(total_minor: int, *lines: OrderItem) -> OrderPlaced:
 @pytest.mark.parametrize(
     ("order", "parts"),
     [
-        (of_lines(10_00, line("a", 1, 3_33), line("b", 2, 6_67)), [3_33, 6_67]),
+        (of_lines(10_00, line("a", 1, 6_67), line("b", 2, 3_33)), [6_67, 3_33]),
         (of_lines(10_00, line("a", 1, 1), line("b", 1, 1), line("c", 1, 1)), [333, 333, 334]),
         (of_lines(11_90, line("a", 1, 5_00, 95), line("b", 1, 5_00, 95)), [5_95, 5_95]),
         (of_lines(9_00, line("a", 1, 5_00), line("b", 1, 5_00)), [4_50, 4_50]),
@@ -156,6 +171,17 @@ def of_lines(total_minor: int, *lines: OrderItem) -> OrderPlaced:
 def test_r7_the_parts_of_an_order_add_up_to_its_total(order: OrderPlaced, parts: list[int]) -> None:
     assert [part.amount_minor for part in parts_of(order)] == parts
     assert sum(parts) == order.order_total.amount_minor
+
+
+@pytest.mark.parametrize(
+    ("state", "minor"),
+    [(AWAITING, 0), (APPROVED, 79_19), (LAPSED, 79_19), (REFUSED, 0), (CLOSED, 0)],
+    ids=lambda value: getattr(getattr(value, "standing", None), "status", None),
+)
+def test_r7_an_order_owes_its_total_while_it_is_approved_or_asked_for_again(
+    state: Verification, minor: int
+) -> None:
+    assert owed_minor(state) == minor
 
 
 # R7: an authorisation that lapses
@@ -181,6 +207,27 @@ def test_r7_what_is_authorised_again_is_what_the_order_owes_to_now(money: Fact) 
     ]
     again = told(placed(), authorized(), lapsed(), money)
     assert again.standing == Approved(payment_id=PAY_2, total=TOTAL)
+
+
+def test_r7_what_is_left_of_an_authorisation_that_is_asked_for_again_is_voided() -> None:
+    assert decide(APPROVED, received(voided(PAY_1, eur(20_00))), POLICIES) == [
+        went("voided", amount=eur(20_00)),
+        asked_again(),
+        void("authorization_lapsed", amount=eur(59_19)),
+    ]
+
+
+def test_r7_a_payment_of_two_currencies_lapses_in_both_and_is_taken_back_in_both() -> None:
+    state = told(placed(), authorized(), authorized(PAY_1, DOLLARS))
+
+    euros, again, dollars = decide(state, received(taken_back()), POLICIES)  # type: ignore[misc]
+    assert (euros, dollars) == (went("reversed"), went("reversed", amount=DOLLARS))
+    assert isinstance(again, ApprovalWithdrawn)
+    assert decide(state, received(lapsed()), POLICIES) == [
+        went("lapsed"),
+        went("lapsed", amount=DOLLARS),
+        asked_again(),
+    ]
 
 
 def test_r7_another_amount_than_was_asked_for_again_goes_back() -> None:
@@ -232,13 +279,14 @@ def test_r7_a_no_to_what_was_asked_again_withdraws_the_approval_and_an_older_one
     ids=["reversed", "charged back", "charged back once shipped"],
 )
 def test_r7_a_payment_that_is_taken_back_is_approved_no_more(
-    before: tuple[Fact, ...], said: Fact, reason: str
+    before: tuple[Fact, ...], said: PaymentReversed, reason: str
 ) -> None:
     went_back, withdrawn = new(placed(), authorized(), *before, then=said)
 
     assert went_back == went("reversed")
     assert isinstance(withdrawn, ApprovalWithdrawn)
     assert (withdrawn.reason, withdrawn.amount) == (reason, TOTAL)
+    assert withdrawn.detail == said.reason
 
 
 def test_r7_what_was_charged_back_is_not_refunded_when_the_order_is_canceled() -> None:
@@ -256,6 +304,26 @@ def test_r7_what_is_taken_back_is_told_as_a_total_and_counts_once() -> None:
         went("reversed", amount=eur(1_00)),
         went("reversed", amount=eur(58_19)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("taken", "back"),
+    [
+        ((), [void("order_canceled", amount=eur(79_18))]),
+        ((captured(PAY_1, eur(1)),), [void("order_canceled", amount=eur(79_18))]),
+        (
+            (captured(PAY_1, eur(2)),),
+            [void("order_canceled", amount=eur(79_17)), refund("order_canceled", amount=eur(1))],
+        ),
+    ],
+    ids=["nothing captured", "a cent captured", "two cents captured"],
+)
+def test_r7_a_cent_that_is_reversed_is_captured_money_where_there_is_a_cent_of_it(
+    taken: tuple[Fact, ...], back: list[Fact]
+) -> None:
+    asked = new(placed(), authorized(), *taken, taken_back(PAY_1, eur(1)), then=canceled())
+
+    assert asked[1:] == back
 
 
 def test_r7_a_duplicate_that_is_taken_back_stops_nothing() -> None:
@@ -307,6 +375,27 @@ def test_r23_the_earliest_of_several_deadlines_counts_and_then_the_next() -> Non
     assert after.deadlines == (OpenDeadline(kind=PROVIDER_ANSWER, due=later),)
 
 
+@pytest.mark.parametrize("hours", [0, 7])
+def test_r23_of_what_is_asked_twice_of_a_payment_the_earlier_deadline_counts(hours: int) -> None:
+    """And of another request of the payment, its own does: here the refund's is the later one."""
+    later = timedelta(hours=hours)
+    twice = _decided(told(*SHIPPED, returned("R-1")), returned("R-2"), later)
+    assert twice.deadlines == (OpenDeadline(kind=PROVIDER_ANSWER, due=ANSWER_DUE),)
+
+    beside = _decided(told(placed(), authorized(), canceled()), captured(PAY_1, eur(1)), later)
+    assert beside.deadlines == (OpenDeadline(kind=PROVIDER_ANSWER, due=ANSWER_DUE),)
+    voided_first = _decided(beside, voided(PAY_1, eur(79_18)), later)
+    assert voided_first.deadlines == (OpenDeadline(kind=PROVIDER_ANSWER, due=ANSWER_DUE + later),)
+
+
+def _decided(state: Verification, said: Fact, after: timedelta) -> Verification:
+    facts = decide(state, received(said, at=PURCHASED + after), POLICIES)
+    assert not isinstance(facts, Park)
+    for fact in facts:
+        state = state.after(fact)
+    return state
+
+
 @pytest.mark.parametrize("before", [(), (canceled(),)], ids=["approved", "closed"])
 def test_r24_an_order_keeps_the_time_for_the_providers_answers(before: tuple[Fact, ...]) -> None:
     state = told(placed(), authorized(), *before)
@@ -329,16 +418,24 @@ def test_r23_a_request_that_the_provider_refuses_is_stuck_at_once(request_: str)
     assert story.state.deadlines == ()
 
 
-def test_r23_what_is_done_after_all_is_stuck_no_more() -> None:
-    story = Story().tell(placed(), captured(), canceled(), answer_due(), refunded())
+@pytest.mark.parametrize("no", [answer_due(), failed("refund")], ids=["unanswered", "refused"])
+def test_r23_what_is_done_after_all_is_stuck_no_more_and_leaves_no_trace(no: Fact) -> None:
+    late = told(placed(), captured(), canceled(), no, refunded())
 
-    assert story.state.payment(PAY_1, "EUR").pending_minor("refund") == 0
+    assert late == told(placed(), captured(), canceled(), refunded())
+    assert late.payment(PAY_1, "EUR").pending_minor("refund") == 0
     assert new(placed(), captured(), canceled(), refunded(), then=failed("refund")) == []
 
 
-def test_r23_the_rest_of_a_capture_in_part_that_lapses_is_stuck() -> None:
-    facts = new(placed(), authorized(), packed(), captured(PAY_1, eur(50_00)), then=lapsed())
+@pytest.mark.parametrize(("taken", "rest"), [(50_00, 29_19), (79_18, 1), (79_19, 0)])
+def test_r23_the_rest_of_a_capture_in_part_that_lapses_is_stuck(taken: int, rest: int) -> None:
+    facts = new(placed(), authorized(), packed(), captured(PAY_1, eur(taken)), then=lapsed())
 
-    assert facts[0] == went("lapsed", amount=eur(29_19))
-    assert isinstance(facts[1], PaymentStuck)
-    assert facts[1].amount == Money(amount_minor=29_19, currency="EUR")
+    stuck = PaymentStuck(
+        payment_id=PAY_1,
+        amount=eur(rest),
+        reason="capture_failed",
+        since=PURCHASED,
+        detail="captured in part, and the rest is held no more",
+    )
+    assert facts == [went("lapsed", amount=eur(rest)), stuck][: 2 * rest]

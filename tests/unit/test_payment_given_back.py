@@ -177,7 +177,8 @@ def test_r7_an_authorisation_told_after_its_capture_is_not_voided() -> None:
 
 def test_r7_what_returned_is_recorded_by_what_is_new_in_it() -> None:
     story = Story().tell(placed(), captured(), canceled())
-    story.tell(refunded(PAY_1, eur(20_00)), refunded(PAY_1, TOTAL), refunded(PAY_1, eur(20_00)))
+    for total in (eur(20_00), TOTAL, eur(20_00), TOTAL):
+        story.tell(refunded(PAY_1, total))
 
     assert story.facts[-2:] == [
         MoneyReturned(payment_id=PAY_1, amount=eur(20_00), how="refunded"),

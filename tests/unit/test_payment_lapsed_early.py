@@ -97,7 +97,7 @@ def test_r7_a_lapse_says_nothing_of_what_was_captured(said: tuple[Fact, ...]) ->
 
     assert isinstance(state.standing, Approved)
     payment = state.payment(PAY_1, "EUR")
-    assert (payment.there_minor, dict(payment.told)) == (TOTAL.amount_minor, {})
+    assert (payment.reclaimable_minor, dict(payment.told)) == (TOTAL.amount_minor, {})
 
 
 def test_r7_the_rest_of_a_capture_lapses_though_its_authorisation_is_told_last() -> None:

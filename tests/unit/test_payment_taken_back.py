@@ -55,11 +55,20 @@ def test_r7_money_that_was_taken_back_before_it_is_told_is_approved_no_more(
     assert story.facts[-1] == ApprovalWithdrawn(
         payment_id=PAY_1, amount=said.amount or TOTAL, reason="reversed"
     )
-    left = story.state.payment(PAY_1, "EUR").there_minor
+    left = story.state.payment(PAY_1, "EUR").reclaimable_minor
     assert left == TOTAL.amount_minor - (said.amount or TOTAL).amount_minor
     story.tell(canceled())
     back = [f for f in story.facts if isinstance(f, VoidRequested | RefundRequested)]
     assert [f.amount.amount_minor for f in back] == [left][:left]
+
+
+@pytest.mark.parametrize("minor", [1, 2])
+def test_r7_what_comes_of_a_payment_of_which_a_cent_was_taken_back_withdraws_nothing_again(
+    minor: int,
+) -> None:
+    story = Story().tell(placed(), authorized(), taken_back(PAY_1, eur(minor)), captured())
+
+    assert [type(fact) for fact in story.facts].count(ApprovalWithdrawn) == 1
 
 
 def test_r7_all_that_is_told_of_a_payment_that_was_taken_back_is_back_already() -> None:
@@ -121,8 +130,13 @@ def test_r7_what_was_asked_for_again_and_taken_back_before_it_is_told_is_withdra
     ]
 
 
-def test_r7_what_was_taken_back_is_not_asked_for_again_when_it_lapses() -> None:
-    state = told(placed(), authorized(), charged_back(PAY_1, eur(20_00)))
+@pytest.mark.parametrize(
+    "taken", [(), (captured(PAY_1, eur(20_00)),)], ids=["authorized", "captured in part"]
+)
+def test_r7_what_was_taken_back_is_neither_asked_for_again_nor_stuck_when_the_rest_lapses(
+    taken: tuple[PaymentCaptured, ...],
+) -> None:
+    state = told(placed(), authorized(), *taken, charged_back(PAY_1, eur(20_00)))
 
     assert decide(state, received(lapsed()), POLICIES) == [went("lapsed", amount=eur(59_19))]
 

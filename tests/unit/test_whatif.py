@@ -17,7 +17,8 @@ from services.cli.app import app
 from services.cli.whatif.figures import figures, outcomes
 from services.cli.whatif.page import page
 from services.simulator import comparison
-from services.simulator.comparison import Named, compare
+from services.simulator.comparison import NamedPolicy, compare
+from services.simulator.engine import Engine
 from services.simulator.history import PastOrder, read_history, read_mapping
 from services.simulator.whatif import Result, run
 from shared.policy import Policies, Policy
@@ -159,9 +160,9 @@ def test_a_history_in_parts_comes_to_the_same_as_in_one(
     mapped = read_mapping(history_file.with_name("mapping.yaml"))
     history = orders_of(history_file, history_file.with_name("mapping.yaml"))
     whole = run("BR", BRAZIL, history, mapped)
-    monkeypatch.setattr(comparison, "PART", 3)
+    monkeypatch.setattr(comparison, "ORDERS_PER_PART", 3)
 
-    two = [Named("BR", BRAZIL), Named("patient", Policy(handling_days={"Standard": 5}))]
+    two = [NamedPolicy("BR", BRAZIL), NamedPolicy("patient", Policy(handling_days={"Standard": 5}))]
     found, patient = compare(two, history, mapped, jobs=jobs)
 
     assert found == whole
@@ -176,9 +177,9 @@ def test_r4_orders_that_want_the_same_stock_stay_together(
     mapped = read_mapping(history_file.with_name("mapping.yaml"))
     history = orders_of(history_file, history_file.with_name("mapping.yaml"))
     on_hand = {("HISTORY", "LAMP"): 4, ("HISTORY", "CUP"): 3}
-    monkeypatch.setattr(comparison, "PART", 1)
+    monkeypatch.setattr(comparison, "ORDERS_PER_PART", 1)
 
-    (found,) = compare([Named("BR", BRAZIL)], history, mapped, on_hand)
+    (found,) = compare([NamedPolicy("BR", BRAZIL)], history, mapped, on_hand, jobs=1)
 
     assert found == run("BR", BRAZIL, history, mapped, on_hand)
     assert outcomes(found)["Canceled: out_of_stock"] > 1
@@ -195,10 +196,37 @@ def test_r8_each_order_of_a_history_has_a_buyer_and_a_card_of_its_own(history_fi
     assert outcomes(result) == {"Shipped": 3}
 
 
-def test_whoever_collects_garbage_does_so_again_after_a_history(history_file: Path) -> None:
+@pytest.mark.parametrize("collects", [True, False])
+def test_garbage_is_not_collected_while_a_history_is_decided_and_is_again_by_whoever_did(
+    history_file: Path, collects: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mapping = history_file.with_name("mapping.yaml")
+    history = orders_of(history_file, mapping)
+    collected: list[bool] = []
 
-    run("BR", BRAZIL, orders_of(history_file, mapping), read_mapping(mapping))
+    def decide(*_: object) -> None:
+        collected.append(gc.isenabled())
+
+    monkeypatch.setattr(Engine, "run", decide)
+    (gc.enable if collects else gc.disable)()
+    try:
+        run("BR", BRAZIL, history, read_mapping(mapping))
+        after = gc.isenabled()
+    finally:
+        gc.enable()
+
+    assert (collected, after) == ([False], collects)
+
+
+def test_garbage_is_collected_again_though_a_history_can_not_be_decided(
+    history_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decide(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Engine, "run", decide)
+    with pytest.raises(MemoryError):
+        run("BR", BRAZIL, [], read_mapping(history_file.with_name("mapping.yaml")))
 
     assert gc.isenabled()
 

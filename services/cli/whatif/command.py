@@ -17,7 +17,7 @@ from services.cli.feed.command import MAX_BAD_ROWS_SHOWN, OLIST
 from services.cli.stock import read_counts
 from services.cli.whatif.figures import Figures, figures
 from services.cli.whatif.page import page
-from services.simulator.comparison import Named, compare
+from services.simulator.comparison import NamedPolicy, compare
 from services.simulator.history import BadRow, PastOrder, read_history, read_mapping
 from services.simulator.retold import SELLER
 from shared.policy import read_policy
@@ -45,17 +45,17 @@ def whatif(
     ] = None,
     form: Annotated[Form, typer.Option("--format", help="What is printed.")] = Form.TABLE,
     html: Annotated[Path | None, typer.Option(help="Write a page with plots here, too.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="How many processes decide; the result is the same.")
+    ] = 2,
 ) -> None:
     """Say what a history would have come to under each policy, side by side.
 
     The services' own decisions, in virtual time, without Kafka and Redis. A stock file's seller
     is HISTORY.
     """
-    mapped, policies = (
-        read_mapping(mapping),
-        [Named(path.stem, read_policy(path)) for path in policy],
-    )
+    mapped = read_mapping(mapping)
+    policies = [NamedPolicy(path.stem, read_policy(path)) for path in policy]
     rows = list(read_history(file, mapped))
     bad = [row for row in rows if isinstance(row, BadRow)]
     history = [row for row in rows if isinstance(row, PastOrder)]
@@ -64,7 +64,7 @@ def whatif(
     _console.print(f"{file}: {len(history)} orders, {len(bad)} bad rows")
     on_hand = _on_hand(stock)
     with _console.status(", ".join(named.name for named in policies) + " …"):
-        results = list(compare(policies, history, mapped, on_hand, jobs))
+        results = list(compare(policies, history, mapped, on_hand, jobs=jobs))
     found = figures(results)
     if html is not None:
         html.write_text(page(file.name, found, results), encoding="utf-8")

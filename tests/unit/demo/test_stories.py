@@ -146,7 +146,7 @@ def test_r25_what_was_parked_for_a_moment_changes_no_story(records: Records) -> 
 
     def parked(event: dict[str, Any]) -> None:
         event["type"] = EventUnparked.TYPE
-        event["data"] = {"event_id": "early-1", "outcome": "decided"}
+        event["data"] = {"event_source": "x", "event_id": "early-1", "outcome": "decided"}
 
     found = seen_in(falsified(records, order_id, VerificationStarted, parked))
 
