@@ -120,12 +120,13 @@ def withdraw(before: Verification, known: Verification, payment: Payment) -> lis
 def give_back(known: Verification, payment: Payment, due: datetime) -> list[Fact]:
     """R7: what is authorised and not owed is voided, what is captured and not owed refunded.
 
-    What was captured, or is about to be, is held no more. What was asked for, or returned unasked,
-    is not asked again.
+    What was captured, or is about to be, is held no more; what the provider refused to capture is.
+    What was asked for, or returned unasked, is not asked again.
     """
     authorized, captured = payment.authorized, payment.captured
     owes_minor = owed_minor(known) if known.owes_to(payment) else 0
-    taken_minor = captured.arrived_minor + payment.pending_minor("capture")
+    refused = "capture" in payment.failed
+    taken_minor = captured.arrived_minor + (0 if refused else payment.pending_minor("capture"))
     needed_minor = payment.refund_asked_minor + owes_minor
     held_minor = authorized.arrived_minor - max(taken_minor, needed_minor)
     amounts = (

@@ -117,6 +117,21 @@ def test_r7_a_capture_on_top_of_one_that_waits_adds_to_it() -> None:
 # R7: what goes back
 
 
+def test_r7_what_the_provider_refused_to_capture_is_voided_once_it_is_not_owed() -> None:
+    """And a capture that waits for its answer is left to come, and is refunded then."""
+    refused = story(placed(), authorized(), packed(units=3), failed("capture"))
+    waits = story(placed(), authorized(), packed(units=3))
+
+    for told in (refused, waits):
+        told.tell(returned("RMA-1", sellable=3))
+    voids = [
+        [(f.amount, f.cause, f.return_id) for f in told.facts if isinstance(f, VoidRequested)]
+        for told in (refused, waits)
+    ]
+
+    assert voids == [[(TOTAL, "units_returned", "RMA-1")], []]
+
+
 @pytest.mark.parametrize(("gone_minor", "waits_minor"), [(79_18, 1), (79_19, 0)])
 @pytest.mark.parametrize(
     ("came", "gone", "request_"),
