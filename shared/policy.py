@@ -160,8 +160,9 @@ class Policy(PolicyModel):
         else the time it was received. A claim of the future comes from a clock that runs ahead:
         the request had been made when it was received, so that is its time.
         """
+        claimed = min(claimed, received)
         longest = timedelta(minutes=self.cancel_request_lateness_minutes)
-        return claimed if timedelta(0) <= received - claimed <= longest else received
+        return claimed if received - claimed <= longest else received
 
     def seller_answer_due(self, requested_at: datetime) -> datetime:
         """Until when the seller may answer a buyer's cancel request (R15, R23)."""

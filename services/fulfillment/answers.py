@@ -59,7 +59,7 @@ def refuse(
         reason=reason,
         **(others or {}),
         field=field,
-        detail=detail or _SAYS.get(reason, ""),
+        detail=detail or _SAYS[reason],
     )
 
 
@@ -91,6 +91,12 @@ def tell(
         seller_id=order.seller_id,
         **about,
     )
+
+
+def promised(order: Order) -> DateWindow:
+    """When the buyer was last told that the goods come: of every order that was ever Unshipped."""
+    assert order.delivery_window is not None, "what is to be shipped was promised"
+    return order.delivery_window
 
 
 def archive_at(order: Order, event: Event[Any], policy: Policy) -> datetime:

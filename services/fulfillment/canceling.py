@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from services.fulfillment.answers import archive_at, refuse, tell
+from services.fulfillment.answers import archive_at, promised, refuse, tell
 from shared.events.envelope import Event, Fact
 from shared.events.fields import ItemQuantity
 from shared.events.fulfillment import (
@@ -136,7 +136,7 @@ def deny_cancel(
         "BUYER",
         "cancel_denied",
         occurrence=request.nth,
-        deadline=_return_until(order, policy),
+        deadline=policy.return_until(promised(order).latest),
         detail=reason,
     )
     return (CancelDenied(nth=request.nth, because=because, reason=reason), notice)
@@ -149,14 +149,9 @@ def show_way_back(order: Order, policy: Policy) -> NoticeRequested:
         "BUYER",
         "cancel_refused",
         occurrence=order.refused_cancels + 1,
-        deadline=_return_until(order, policy),
+        deadline=policy.return_until(promised(order).latest),
         detail=WAY_BACK,
     )
-
-
-def _return_until(order: Order, policy: Policy) -> datetime:
-    assert order.delivery_window is not None, "what is to be shipped was promised"
-    return policy.return_until(order.delivery_window.latest)
 
 
 def cancel_for_seller(order: Order, received: Received, policy: Policy) -> Facts:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from services.fulfillment.answers import refuse, tell
+from services.fulfillment.answers import promised, refuse, tell
 from shared.events.deadlines import DeadlineReached
 from shared.events.envelope import Event
 from shared.events.fulfillment import (
@@ -43,9 +43,8 @@ def announce_delay(order: Order, received: Received, policy: Policy) -> Facts:
 
 
 def _not_announceable(order: Order, event: Event[DelayAnnounced]) -> RequestRefused | None:
-    assert order.ship_window is not None, "what is to be shipped was promised"
     assert order.cancel_at is not None, "what is to be shipped has its end"
-    ship_by, expected = order.ship_window.latest, event.data.expected_ship_date
+    ship_by, expected = _ship_by(order), event.data.expected_ship_date
     if event.time > ship_by or order.next_late_notice_at != ship_by:
         return refuse(event, "ship_by_passed")
     if expected and not ship_by < expected < order.cancel_at:
@@ -65,11 +64,9 @@ def tell_late(order: Order, received: Received, policy: Policy) -> Facts:
     due, repeat = deadline.due, policy.next_late_notice(deadline.due)
     while repeat <= received.at:
         due, repeat = repeat, policy.next_late_notice(repeat)
-    assert order.ship_window is not None, "what is late was promised"
     expected = order.announced_delay.expected_ship_date if order.announced_delay else None
     window = _new_window(order, due, expected, policy)
     nth = order.late_notices + 1
-    ship_by = order.ship_window.latest
     return (
         ShipmentLate(occurrence=nth, delivery_window=window, next_notice_at=repeat),
         tell(
@@ -77,18 +74,22 @@ def tell_late(order: Order, received: Received, policy: Policy) -> Facts:
             "SELLER",
             "late_shipment",
             occurrence=nth,
-            deadline=ship_by,
+            deadline=_ship_by(order),
             delivery_window=window,
         ),
         tell(order, "BUYER", "new_delivery_date", occurrence=nth, delivery_window=window),
     )
 
 
+def _ship_by(order: Order) -> datetime:
+    assert order.ship_window is not None, "what is to be shipped has its ship-by date"
+    return order.ship_window.latest
+
+
 def _new_window(
     order: Order, at: datetime, expected_ship_date: datetime | None, policy: Policy
 ) -> DateWindow:
-    assert order.delivery_window is not None, "what is to be shipped was promised"
-    promised, level = order.delivery_window.latest, order.ship_service_level
+    told, level = promised(order).latest, order.ship_service_level
     skus = [item.sku for item in order.items]
-    window = policy.new_delivery_window(at, level, skus, promised, expected_ship_date)
+    window = policy.new_delivery_window(at, level, skus, told, expected_ship_date)
     return DateWindow(**window._asdict())

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from services.fulfillment.answers import archive_at, refuse, tell
+from services.fulfillment.answers import archive_at, promised, refuse, tell
 from services.fulfillment.units import return_of, returnable, units_in, units_of
 from shared.events import carrier
 from shared.events.envelope import Event
@@ -179,8 +179,7 @@ def _not_asked_well(order: Order, event: Event[ReturnRequested]) -> RequestRefus
 def _too_late(
     order: Order, event: Event[ReturnRequested], asked_at: datetime, policy: Policy
 ) -> RequestRefused | None:
-    assert order.delivery_window is not None, "what has shipped was promised"
-    until = policy.return_until(order.delivery_window.latest)
+    until = policy.return_until(promised(order).latest)
     if asked_at <= until:
         return None
     detail = f"A return could be asked for until {until.isoformat()}."

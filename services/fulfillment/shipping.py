@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from datetime import datetime
 
-from services.fulfillment.answers import archive_at, refuse, tell
+from services.fulfillment.answers import archive_at, promised, refuse, tell
 from services.fulfillment.canceling import WAY_BACK, deny_cancel
 from services.fulfillment.units import package_of, returnable, units_of
 from shared.events import carrier
@@ -90,13 +90,11 @@ def _package(
     """The package as it is said to be; when it was first confirmed an edit does not change, nor by
     when it has to be there: a package that is lost is one for its promise, not the order's (R23).
     """
-    assert order.delivery_window is not None, "what is shipped was promised"
-    promised = max(order.delivery_window.latest, event.time)
+    there_by = max(promised(order).latest, event.time)
     known = {
         "confirmed_at": edited.confirmed_at if edited else event.time,
-        "lost_at": edited.lost_at if edited else policy.package_lost_at(promised),
-        "delivered_at": (edited.delivered_at if edited else None)
-        or _delivered_at(order, event.data.tracking_number),
+        "lost_at": edited.lost_at if edited else policy.package_lost_at(there_by),
+        "delivered_at": _delivered_at(order, event.data.tracking_number),
         "returned_at": edited.returned_at if edited else None,
     }
     return Package(**{**dict(event.data), **known})

@@ -58,10 +58,9 @@ def _answered_by(order: Order) -> datetime | None:
     return order.pending_until if order.status == "Pending" else None
 
 
-def _for_seller(due: Callable[[Order], datetime | None]) -> Callable[[Order], datetime | None]:
+def _for_seller(order: Order, due: datetime | None) -> datetime | None:
     """What is waited for while a unit is to be shipped."""
-    to_ship = ("Unshipped", "PartiallyShipped")
-    return lambda order: due(order) if order.status in to_ship else None
+    return due if order.status in ("Unshipped", "PartiallyShipped") else None
 
 
 def _answer_due(order: Order) -> datetime | None:
@@ -85,9 +84,9 @@ def _archive_at(order: Order) -> datetime | None:
 DUE_OF: Mapping[str, Callable[[Order], datetime | None]] = {
     HOLD: _hold_ends,
     PENDING_TOO_LONG: _answered_by,
-    SHIP_BY: _for_seller(lambda order: order.next_late_notice_at),
-    CANCEL_WARNING: _for_seller(lambda order: order.cancel_warning_at),
-    SHIPMENT_UNCONFIRMED: _for_seller(lambda order: order.cancel_at),
+    SHIP_BY: lambda order: _for_seller(order, order.next_late_notice_at),
+    CANCEL_WARNING: lambda order: _for_seller(order, order.cancel_warning_at),
+    SHIPMENT_UNCONFIRMED: lambda order: _for_seller(order, order.cancel_at),
     CANCEL_UNANSWERED: _answer_due,
     PACKAGE_LOST: _lost_at,
     RETURN_OVERDUE: _return_overdue_at,

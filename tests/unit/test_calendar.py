@@ -129,7 +129,12 @@ def test_dates_are_bounded(country: str | None) -> None:
         (None, 5, 9),  # Saturday to the Monday after the next
         ("JP", 0, 10),  # Saturday 27 April 2019 to Tuesday 7 May
         ("JP", 2, 12),
+        ("CH", 7, 13),  # Saturday 21 December 2019 to Friday 3 January
     ],
 )
 def test_the_most_days_that_working_days_last(country: str | None, n: int, days: int) -> None:
     assert calendar(country).longest(n) == days
+
+
+def test_the_most_days_of_a_part_of_a_country_count_its_own_holidays() -> None:
+    assert calendar("CH", "TI").longest(7) == 17, "from 21 December 2019 to Tuesday 7 January"

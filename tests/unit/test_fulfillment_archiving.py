@@ -7,6 +7,7 @@ from shared.documents import LINGER_MS, Document
 from shared.events.fulfillment import (
     Order,
     OrderArchived,
+    OrderLine,
     PaymentReversalNoted,
     RequestRefused,
 )
@@ -17,6 +18,7 @@ from tests.support.orders import (
     BUYER,
     DAY,
     HOLD_ENDS,
+    KETTLE,
     KETTLES,
     OTHER_SELLER,
     PURCHASED,
@@ -28,14 +30,17 @@ from tests.support.orders import (
     cancel_requested,
     canceled,
     delay_announced,
+    eur,
     order_placed,
     package_delivered,
     partially_shipped,
     payment_approved,
     payment_refused,
+    placed,
     play,
     reached,
     reorder_requested,
+    return_received,
     return_requested,
     seller_canceled,
     shipment_confirmed,
@@ -78,6 +83,35 @@ def test_r23_the_stub_names_nobody_and_says_what_became_of_the_order() -> None:
         assert (line.sku, line.item_price) == (was.sku, was.item_price)
         assert (line.quantity, line.quantity_shipped) == (was.quantity, was.quantity_shipped)
     assert archived(canceled()).cancellation == canceled().cancellation
+
+
+def test_r23_the_stubs_lines_say_what_became_of_their_units_and_not_what_was_bought() -> None:
+    engraved = (
+        placed()
+        .items[0]
+        .model_copy(
+            update={
+                "product_name": "Kettle, engraved: for Mirabel",
+                "item_tax": eur(1_911),
+                "shipping_price": eur(490),
+                "shipping_tax": eur(78),
+            }
+        )
+    )
+    order = unshipped(shipment_confirmed({KETTLES: 3}), items=(engraved,))
+    asked = return_requested({KETTLES: 1}, HOLD_ENDS + 6 * DAY)
+    came = return_received({(KETTLES, "Damaged"): 1})
+
+    (line,) = archived(after(order, package_delivered(), asked, came)).items
+
+    assert line == OrderLine(
+        order_item_id=KETTLES,
+        sku=KETTLE,
+        quantity=3,
+        item_price=eur(11_970),
+        quantity_shipped=3,
+        quantity_returned=1,
+    )
 
 
 def test_r23_a_stub_and_what_was_never_placed_linger_as_long_as_records_can_be_read_again() -> None:

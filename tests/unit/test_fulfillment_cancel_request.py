@@ -89,6 +89,8 @@ def test_r15_approved_it_is_canceled_as_the_buyer_asked_by_the_merchant() -> Non
         reason="buyer", requested_by="BUYER", executed_by="MERCHANT", canceled_at=at
     )
     assert told(facts) == [("BUYER", "order_canceled", 1)], "the seller knows"
+    assert isinstance(facts[1], NoticeRequested)
+    assert facts[1].reason == "buyer"
     assert order is not None
     assert (order.status, order.buyer_requested_cancel) == ("Canceled", None)
 
@@ -219,8 +221,10 @@ def test_r23_a_request_without_an_answer_is_stuck_until_it_has_one() -> None:
 def test_r18_a_seller_who_cancels_because_the_buyer_did_approves_what_was_asked(
     event: Received, requested_by: str, reason: str
 ) -> None:
-    order = after(asking(), event)
+    _, (fact, notice) = play(asking(), event)
 
-    why = order.cancellation
-    assert why is not None
+    assert isinstance(fact, OrderCanceled)
+    why = fact.cancellation
     assert (why.requested_by, why.executed_by, why.reason) == (requested_by, "MERCHANT", reason)
+    assert isinstance(notice, NoticeRequested)
+    assert (notice.kind, notice.reason) == ("order_canceled", reason), "the buyer is told the same"

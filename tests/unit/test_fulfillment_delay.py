@@ -144,8 +144,11 @@ def test_r12_the_same_announced_again_is_no_news_and_another_date_is() -> None:
     assert play(order, delay_announced(ANNOUNCED + HOUR, expected=monday)) == (order, [])
     again = after(order, delay_announced(ANNOUNCED + HOUR, expected=tuesday))
     assert (again.late_notices, again.delivery_window != order.delivery_window) == (2, True)
-    withdrawn = after(again, delay_announced(ANNOUNCED + 2 * HOUR))
-    assert withdrawn.late_notices == 3
+    withdrawn, (delayed, told) = play(again, delay_announced(ANNOUNCED + 2 * HOUR))
+    assert isinstance(delayed, ShipmentDelayed)
+    assert isinstance(told, NoticeRequested)
+    assert withdrawn is not None
+    assert (withdrawn.late_notices, delayed.occurrence, told.occurrence) == (3, 3, 3)
     assert play(withdrawn, delay_announced(ANNOUNCED + 3 * HOUR)) == (withdrawn, [])
 
 

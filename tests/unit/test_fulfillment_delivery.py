@@ -87,4 +87,5 @@ def test_r13_unconfirmed_deliveries_have_a_limit() -> None:
     then, (refusal,) = play(order, package_delivered("RR-one-more"))
     assert isinstance(refusal, RequestRefused)
     assert (refusal.reason, refusal.field) == ("too_many_packages", "tracking_number")
+    assert refusal.detail == "At most 50 deliveries of an order wait for their package."
     assert then == order

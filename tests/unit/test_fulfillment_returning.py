@@ -151,22 +151,21 @@ def test_r17_a_new_delivery_date_moves_the_return_window_with_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "reason", "field"),
+    ("asked", "reason", "detail"),
     [
-        ({}, "missing_field", "items"),
-        ({"item-sugar": 1}, "unknown_item", "items"),
-        ({KETTLES: 3}, "more_units_than_shipped", "items"),
-        ({TEAS: 1}, "more_units_than_shipped", "items"),
-        ({KETTLES: 2, TEAS: 1}, "more_units_than_shipped", "items"),
+        ({}, "missing_field", "The order items and their quantities."),
+        ({"item-sugar": 1}, "unknown_item", "The order has no item item-sugar."),
+        ({KETTLES: 3}, "more_units_than_shipped", "Item item-kettle: 3 units, 2 at most."),
+        ({TEAS: 1}, "more_units_than_shipped", "Item item-tea: 1 units, 0 at most."),
+        ({KETTLES: 2, TEAS: 1}, "more_units_than_shipped", "Item item-tea: 1 units, 0 at most."),
     ],
 )
 def test_r17_only_units_that_have_shipped_are_returned(
-    asked: dict[str, int], reason: str, field: str
+    asked: dict[str, int], reason: str, detail: str
 ) -> None:
     refused = refusal(partially_shipped(), return_requested(asked))
 
-    assert (refused.reason, refused.field) == (reason, field)
-    assert refused.detail
+    assert (refused.reason, refused.field, refused.detail) == (reason, "items", detail)
 
 
 def test_r17_entries_of_the_same_item_are_summed() -> None:
@@ -229,7 +228,9 @@ def test_r17_an_order_has_a_limited_number_of_returns() -> None:
     nearly = order.model_copy(update={"returns": (back,) * (MAX_RETURNS - 1)})
 
     assert isinstance(play(nearly, return_requested({TEAS: 1}))[1][0], ReturnOpened)
-    assert refusal(full, return_requested({TEAS: 1})).reason == "too_many_returns"
+    refused = refusal(full, return_requested({TEAS: 1}))
+    assert (refused.reason, refused.field) == ("too_many_returns", ""), "no field is wrong"
+    assert refused.detail == "An order has at most 50 returns."
 
 
 def test_r17_a_limited_number_of_items_is_on_its_way_back_at_once() -> None:
@@ -246,7 +247,9 @@ def test_r17_a_limited_number_of_items_is_on_its_way_back_at_once() -> None:
         order = after(order, return_requested(each_one, return_id=f"RMA-{n}"))
 
     one_more = return_requested({"item-0": 1})
-    assert refusal(order, one_more).reason == "too_many_returns"
+    refused = refusal(order, one_more)
+    assert (refused.reason, refused.field) == ("too_many_returns", "items")
+    assert refused.detail == "At most 200 items of returns are on their way at once."
     came = {(item, "Sellable"): 1 for item in each_one}
     emptied = after(order, return_received(came, return_id="RMA-0"))  # type: ignore[arg-type]
     assert isinstance(play(emptied, one_more)[1][0], ReturnOpened)
@@ -320,25 +323,31 @@ def test_r17_all_units_or_fewer_may_come_and_the_others_are_the_buyers_again(
 
 
 @pytest.mark.parametrize(
-    ("came", "reason", "field"),
+    ("came", "detail"),
     [
-        ({}, "missing_field", "items"),
-        ({(KETTLES, "Sellable"): 3}, "more_units_than_in_return", "items"),
+        ({(KETTLES, "Sellable"): 3}, "Item item-kettle: 3 units, 2 at most."),
         (
             {(KETTLES, "Sellable"): 2, (KETTLES, "Damaged"): 1},
-            "more_units_than_in_return",
-            "items",
+            "Item item-kettle: 3 units, 2 at most.",
         ),
-        ({(TEAS, "Damaged"): 2}, "more_units_than_in_return", "items"),
-        ({("item-sugar", "Sellable"): 1}, "more_units_than_in_return", "items"),
+        ({(TEAS, "Damaged"): 2}, "Item item-tea: 2 units, 1 at most."),
+        ({("item-sugar", "Sellable"): 1}, "Item item-sugar: 1 units, 0 at most."),
     ],
 )
 def test_r17_no_more_comes_back_than_is_in_the_return(
-    came: dict[tuple[str, ItemCondition], int], reason: str, field: str
+    came: dict[tuple[str, ItemCondition], int], detail: str
 ) -> None:
     refused = refusal(returning(), return_received(came))
 
-    assert (refused.reason, refused.field) == (reason, field)
+    assert (refused.reason, refused.field) == ("more_units_than_in_return", "items")
+    assert refused.detail == detail
+
+
+def test_r17_a_receipt_says_what_came() -> None:
+    refused = refusal(returning(), return_received({}))
+
+    assert (refused.reason, refused.field) == ("missing_field", "items")
+    assert refused.detail == "The order items that came, with quantity and condition."
 
 
 def test_r17_what_came_is_summed_by_item_and_by_sku() -> None:
@@ -545,6 +554,7 @@ def test_r11_units_in_a_return_can_not_be_taken_out_of_their_package() -> None:
     fewer = shipment_confirmed({KETTLES: 1, TEAS: 2}, at=ASKED + DAY)
     refused = refusal(order, fewer)
     assert (refused.reason, refused.field) == ("units_in_return", "order_items")
+    assert refused.detail == "Item item-kettle: units are in a return, they can not be taken out."
     received = after(order, return_received({(KETTLES, "Damaged"): 2}))
     assert refusal(received, fewer).reason == "units_in_return"
     one_came = after(order, return_received({(KETTLES, "Damaged"): 1}))
@@ -554,8 +564,8 @@ def test_r11_units_in_a_return_can_not_be_taken_out_of_their_package() -> None:
 def test_r11_a_package_that_comes_back_is_not_edited_any_more() -> None:
     order = after(shipped(), package_returned())
 
-    other_number = shipment_confirmed(tracking_number="T2", at=ASKED)
-    assert refusal(order, other_number).reason == "package_returned"
+    refused = refusal(order, shipment_confirmed(tracking_number="T2", at=ASKED))
+    assert (refused.reason, refused.field) == ("package_returned", "package_reference_id")
     assert decide(order, shipment_confirmed(), POLICIES) == (), "the same again is no news"
 
 

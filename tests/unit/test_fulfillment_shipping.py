@@ -23,6 +23,7 @@ from tests.support.orders import (
     KETTLE,
     KETTLES,
     OTHER_SELLER,
+    PROMISED,
     PURCHASED,
     TEA,
     TEAS,
@@ -39,6 +40,16 @@ from tests.support.orders import (
     shipped,
     unshipped,
 )
+
+HAS_TO_BE = {
+    "package_reference_id": "A positive number of at most 18 digits, as a string.",
+    "carrier_code": "The carrier's code, or Other.",
+    "carrier_name": "The carrier's name, where its code is Other.",
+    "tracking_number": "The carrier's number of the package.",
+    "ship_date": "When the package was handed over, RFC 3339.",
+    "order_items": "The order items in the package and their quantities.",
+}
+"""What a seller is told who left a field out, or filled it badly."""
 
 
 def confirmed(order: Order, event: Received) -> PackageConfirmed:
@@ -93,6 +104,7 @@ def test_r11_the_buyer_is_told_of_every_package_once() -> None:
         ("package_shipped", "BUYER", 1, TRACKING),
         ("package_shipped", "BUYER", 2, "JD0002"),
     ]
+    assert {n.delivery_window and n.delivery_window.latest for n in told} == {PROMISED}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +129,7 @@ def test_r11_the_first_missing_or_bad_field_is_named(wrong: dict[str, Any], fiel
     refusal = refused(unshipped(), shipment_confirmed(**wrong))
 
     assert (refusal.reason, refusal.field) == ("missing_field", field)
-    assert refusal.detail
+    assert refusal.detail == HAS_TO_BE[field]
 
 
 @pytest.mark.parametrize(
@@ -135,24 +147,22 @@ def test_r11_what_is_right_at_its_limits_is_confirmed(right: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(
-    ("units", "reason"),
+    ("units", "reason", "detail"),
     [
-        ({KETTLES: 3, TEAS: 2}, None),
-        ({KETTLES: 4}, "more_units_than_open"),
-        ({TEAS: 3}, "more_units_than_open"),
-        ({"item-sugar": 1}, "unknown_item"),
+        (
+            {KETTLES: 4},
+            "more_units_than_open",
+            "Item item-kettle: 4 units in the package, 3 are open.",
+        ),
+        ({TEAS: 3}, "more_units_than_open", "Item item-tea: 3 units in the package, 2 are open."),
+        ({"item-sugar": 1}, "unknown_item", "The order has no item item-sugar."),
     ],
 )
-def test_r11_no_more_units_than_are_open(
-    units: dict[str, int], reason: RefusalReason | None
-) -> None:
-    event = shipment_confirmed(units)
+def test_r11_no_more_units_than_are_open(units: dict[str, int], reason: str, detail: str) -> None:
+    assert after(unshipped(), shipment_confirmed(ALL_UNITS)).status == "Shipped"
 
-    if reason is None:
-        assert after(unshipped(), event).status == "Shipped"
-    else:
-        refusal = refused(unshipped(), event)
-        assert (refusal.reason, refusal.field) == (reason, "order_items")
+    refusal = refused(unshipped(), shipment_confirmed(units))
+    assert (refusal.reason, refusal.field, refusal.detail) == (reason, "order_items", detail)
 
 
 def test_r11_entries_of_the_same_item_are_summed() -> None:
@@ -171,15 +181,16 @@ def test_r11_refusals_have_an_order_of_precedence() -> None:
         "tracking_number": "",
         "order_items": items({KETTLES: 9, "item-sugar": 1}),
     }
-    right: list[tuple[RefusalReason, dict[str, Any]]] = [
-        ("not_the_seller", {"seller_id": placed().seller_id}),
-        ("missing_field", {"tracking_number": "JD0003"}),
-        ("package_delivered", {"package_reference_id": "2"}),
-        ("unknown_item", {"order_items": items({KETTLES: 9})}),
-        ("more_units_than_open", {"order_items": items({KETTLES: 1})}),
+    right: list[tuple[RefusalReason, str, dict[str, Any]]] = [
+        ("not_the_seller", "", {"seller_id": placed().seller_id}),
+        ("missing_field", "tracking_number", {"tracking_number": "JD0003"}),
+        ("package_delivered", "package_reference_id", {"package_reference_id": "2"}),
+        ("unknown_item", "order_items", {"order_items": items({KETTLES: 9})}),
+        ("more_units_than_open", "order_items", {"order_items": items({KETTLES: 1})}),
     ]
-    for reason, mended in right:
-        assert refused(full, shipment_confirmed(**wrong)).reason == reason
+    for reason, field, mended in right:
+        refusal = refused(full, shipment_confirmed(**wrong))
+        assert (refusal.reason, refusal.field) == (reason, field)
         wrong |= mended
     assert len(after(full, shipment_confirmed(**wrong)).packages) == 2
 
@@ -192,7 +203,9 @@ def test_r11_an_order_has_a_limit_of_packages() -> None:
     full = after(order, *accepted)
 
     assert len(full.packages) == MAX_PACKAGES
-    assert refused(full, one_more).reason == "too_many_packages"
+    refusal = refused(full, one_more)
+    assert (refusal.reason, refusal.field) == ("too_many_packages", "package_reference_id")
+    assert refusal.detail == "An order has at most 50 packages."
     assert confirmed(full, shipment_confirmed({KETTLES: 2}, "1", HOLD_ENDS + 2 * DAY)).edited
 
 
@@ -209,6 +222,7 @@ def test_r11_all_packages_of_an_order_have_a_limit_of_entries() -> None:
 
     one_more = refused(full, shipment_confirmed({"item-0": 1}, str(packages + 1)))
     assert (one_more.reason, one_more.field) == ("too_many_packages", "order_items")
+    assert one_more.detail == "All packages of an order have at most 1000 entries."
     assert confirmed(full, shipment_confirmed({"item-0": 2}, "1")).edited
 
 
@@ -273,5 +287,7 @@ def test_r13_an_edit_takes_no_unit_back_of_an_order_whose_rest_was_canceled() ->
     fewer = shipment_confirmed({KETTLES: 1}, "1", CANCEL_AT + DAY)
     corrected = shipment_confirmed({KETTLES: 2}, "1", CANCEL_AT + DAY, tracking_number="JD0004")
 
-    assert refused(order, fewer).reason == "order_shipped"
+    refusal = refused(order, fewer)
+    assert (refusal.reason, refusal.field) == ("order_shipped", "order_items")
+    assert refusal.detail == "The rest of the order was canceled: shipped units stay shipped."
     assert after(order, corrected).packages[0].tracking_number == "JD0004"

@@ -1,12 +1,13 @@
 """R24: one readable file per marketplace; what is wrong with one is refused by file and field."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from shared.errors import SettingError
-from shared.policy import Policies, Policy
+from shared.policy import Policies, Policy, read_policy
 from shared.policy_files import MAX_FILE_BYTES, MAX_FILES, PolicyError
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "policies"
@@ -104,6 +105,18 @@ def test_r24_a_wrong_file_is_refused_by_file_field_and_what_is_allowed(
     assert isinstance(refused.value, SettingError)
     for part in (str(tmp_path / "A1VC38T7YXB528.yaml"), *names):
         assert part in str(refused.value)
+
+
+@pytest.mark.parametrize("read", [lambda path: Policies.load(path.parent), read_policy])
+def test_r24_a_wrong_default_is_refused_by_its_own_name(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    file = write(tmp_path, default="hold_minutes: 0", A1VC38T7YXB528="") / "default.yaml"
+
+    with pytest.raises(PolicyError) as refused:
+        read(file)
+
+    assert str(refused.value).startswith(f"{file}: hold_minutes is 0")
 
 
 def test_r24_a_contradiction_across_two_files_is_refused_in_the_marketplaces(

@@ -129,6 +129,15 @@ def test_r24_every_number_that_counts_after_the_acceptance_is_kept() -> None:
     assert Policy.model_construct(**given).terms("Standard", []) == given
 
 
+def test_r24_an_order_from_before_terms_were_kept_has_todays_policy_of_its_marketplace() -> None:
+    japanese = Policy(marketplace_id="A1VC38T7YXB528", retention_days=90)
+    policies = Policies(by_marketplace={japanese.marketplace_id: japanese})
+
+    assert policies.under("A1VC38T7YXB528", None) is japanese
+    assert policies.under("A39IBJ37TRP1C6", None) is policies.default
+    assert policies.under("A1VC38T7YXB528", {}).retention_days == 45, "kept the defaults as such"
+
+
 def test_r24_what_another_release_knows_or_allows_is_no_hindrance() -> None:
     kept = Policies().under("x", {"hold_the_line_days": 4, "cancel_warning_days": 3000})
 

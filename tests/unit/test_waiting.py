@@ -21,6 +21,7 @@ from tests.support.orders import (
     LOST_AT,
     ONE_MS,
     PENDING_UNTIL,
+    PROMISED,
     PURCHASED,
     RETURN,
     TEAS,
@@ -179,8 +180,9 @@ def test_r23_each_package_is_lost_for_itself() -> None:
     assert then.deadlines == (OpenDeadline(kind="package_lost", due=second_lost_at),)
 
 
-def test_r23_an_edit_does_not_move_when_its_package_is_lost() -> None:
-    edit = shipment_confirmed({KETTLES: 3, TEAS: 1}, "1", HOLD_ENDS + 5 * DAY)
+@pytest.mark.parametrize("at", [PROMISED, PROMISED + ONE_MS, PROMISED + 5 * DAY])
+def test_r23_an_edit_does_not_move_when_its_package_is_lost(at: datetime) -> None:
+    edit = shipment_confirmed({KETTLES: 3, TEAS: 1}, "1", at)
 
     assert after(shipped(), edit).packages[0].lost_at == LOST_AT
 
