@@ -23,6 +23,7 @@ from tests.support.orders import (
     hold_over,
     order_placed,
     payment_approved,
+    placed,
     reached,
     stock_reserved,
 )
@@ -136,6 +137,11 @@ def test_r24_an_order_from_before_terms_were_kept_has_todays_policy_of_its_marke
     assert policies.under("A1VC38T7YXB528", None) is japanese
     assert policies.under("A39IBJ37TRP1C6", None) is policies.default
     assert policies.under("A1VC38T7YXB528", {}).retention_days == 45, "kept the defaults as such"
+
+    german = Policies(by_marketplace={placed().marketplace_id: STRICT.default})
+    old = accepted(LAX).model_copy(update={"terms": None})
+    released = (stock_reserved(), payment_approved(), hold_over())
+    assert after(old, *released, policies=german).cancel_at == PURCHASED + 33 * DAY
 
 
 def test_r24_what_another_release_knows_or_allows_is_no_hindrance() -> None:
