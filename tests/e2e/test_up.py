@@ -121,7 +121,7 @@ def test_a_file_of_stock_is_applied_but_for_its_bad_rows(running: Up) -> None:
 
     assert said.returncode == 2
     assert said.stdout == "accepted 2 of 3 rows\n"
-    assert said.stderr.startswith("stock.csv:3: quantity: Input should be a valid integer")
+    assert said.stderr.startswith("stock.csv:3: quantity: has to be a whole number from 0 to")
 
 
 def test_topics_finds_them_all_as_they_have_to_be(running: Up) -> None:
