@@ -137,7 +137,7 @@ def decide(order: Order | None, received: Received, policies: Policies) -> Facts
     if order and (stranger := _stranger(order, event.data)):
         return (refuse(event, stranger),)
     if handling == PARK:
-        policy = policies.of(order.marketplace_id if order else "")
+        policy = policies.of(order.marketplace_id) if order else policies.default
         return Park(until=policy.parked_until(received.at))
     if isinstance(handling, Refuse):
         refusal = refuse(event, handling.reason, others=_others(order, event.data))

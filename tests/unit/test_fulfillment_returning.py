@@ -20,6 +20,7 @@ from shared.events.fulfillment import (
 )
 from shared.events.notices import NoticeRequested
 from shared.events.seller import ItemCondition
+from shared.policy import Policies, Policy
 from shared.service import Park, Received
 from tests.support.orders import (
     ALL_UNITS,
@@ -412,6 +413,8 @@ def test_r25_a_receipt_waits_for_the_request_of_its_return() -> None:
 
     assert decide(shipped(), came, POLICIES) == Park(until=came.at + DAY)
     assert isinstance(decide(unshipped(), came, POLICIES), Park)
+    six_hours = Policies(by_marketplace={unshipped().marketplace_id: Policy(parked_hours=6)})
+    assert decide(unshipped(), came, six_hours) == Park(until=came.at + DAY / 4)
 
 
 def test_r17_an_order_whose_units_all_came_back_stays_shipped() -> None:
