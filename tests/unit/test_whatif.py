@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from holidays import country_holidays
 from typer.testing import CliRunner
+from typer.testing import Result as Shown
 
 from services.cli.app import app
 from services.cli.whatif.figures import figures, outcomes
@@ -144,13 +145,48 @@ def test_r4_with_a_stock_file_what_is_not_there_is_not_sold(history_file: Path) 
     assert found["Canceled: out_of_stock"] == 1
 
 
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("HISTORY,LAMP,many", "stock.csv:2: quantity: has to be a whole number from 0 to"),
+        ("OTHER,LAMP,4", "stock.csv: seller OTHER: each row has to be of the seller HISTORY"),
+    ],
+)
+def test_a_stock_file_that_does_not_fit_is_told_in_one_line(
+    history_file: Path, row: str, said: str
+) -> None:
+    stock = history_file.with_name("stock.csv")
+    stock.write_text(f"seller,sku,quantity\n{row}\n")
+
+    shown = invoke(history_file, "--stock", str(stock))
+
+    assert shown.exit_code == 2
+    assert said in shown.stderr
+    assert shown.stderr.count("stock.csv") == 1
+
+
+@pytest.mark.parametrize("page", ["missing/page.html", "."])
+def test_a_page_that_can_not_be_written_is_refused_before_anything_is_decided(
+    history_file: Path, page: str
+) -> None:
+    shown = invoke(history_file, "--html", str(history_file.parent / page))
+
+    assert shown.exit_code == 2
+    assert "has to be a file in a directory that is there" in " ".join(shown.stderr.split())
+    assert shown.stdout == ""
+
+
 def whatif(history: Path, *more: str) -> str:
+    shown = invoke(history, *more)
+    assert shown.exit_code == 0, shown.output
+    return shown.stdout
+
+
+def invoke(history: Path, *more: str) -> Shown:
     policy = str(REPO / "deploy" / "policies" / "A2Q3Y263D00KWC.yaml")
     mapping = str(history.with_name("mapping.yaml"))
     arguments = ["whatif", str(history), "--policy", policy, "--mapping", mapping, *more]
-    shown = CliRunner().invoke(app, arguments)
-    assert shown.exit_code == 0, shown.output
-    return shown.stdout
+    return CliRunner().invoke(app, arguments)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

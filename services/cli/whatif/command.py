@@ -54,6 +54,8 @@ def whatif(
     The services' own decisions, in virtual time, without Kafka and Redis. A stock file's seller
     is HISTORY.
     """
+    if html is not None and (html.is_dir() or not html.parent.is_dir()):
+        raise typer.BadParameter(f"--html {html}: has to be a file in a directory that is there.")
     mapped = read_mapping(mapping)
     policies = [NamedPolicy(path.stem, read_policy(path)) for path in policy]
     rows = list(read_history(file, mapped))
@@ -66,9 +68,16 @@ def whatif(
     with _console.status(", ".join(named.name for named in policies) + " …"):
         results = list(compare(policies, history, mapped, on_hand, jobs=jobs))
     found = figures(results)
-    if html is not None:
-        html.write_text(page(file.name, found, results), encoding="utf-8")
     _print(form, found)
+    if html is not None:
+        _write(html, page(file.name, found, results))
+
+
+def _write(html: Path, text: str) -> None:
+    try:
+        html.write_text(text, encoding="utf-8")
+    except OSError as failed:
+        raise typer.BadParameter(f"--html {html}: {failed.strerror}.") from failed
 
 
 def _on_hand(stock: Path | None) -> dict[tuple[str, str], int] | None:
@@ -77,8 +86,11 @@ def _on_hand(stock: Path | None) -> dict[tuple[str, str], int] | None:
     facts, reasons = read_counts(stock)
     for line, reason in reasons.items():
         typer.echo(f"{stock}:{line}: {reason}", err=True)
-    if reasons or any(fact.seller_id != SELLER for fact in facts):
-        typer.echo(f"orderflow whatif: {stock}: each row is of the seller {SELLER}", err=True)
+    others = sorted({fact.seller_id for fact in facts} - {SELLER})
+    if others:
+        named = f"{stock}: seller {others[0]}: each row has to be of the seller {SELLER}"
+        typer.echo(named, err=True)
+    if reasons or others:
         raise typer.Exit(EXIT_USAGE)
     return {(fact.seller_id, fact.sku): fact.on_hand for fact in facts}
 
