@@ -18,6 +18,7 @@ from shared.events.payment import (
     VERIFICATION,
     PaymentApproved,
     PaymentRefused,
+    PaymentRenewed,
     RefundRequested,
     VerificationClosed,
     VerificationUnknown,
@@ -106,11 +107,15 @@ def asked_back(story: Story, request: type[VoidRequested] | type[RefundRequested
 
 
 def owed(story: Story, said: Sequence[Fact]) -> Counter[Key]:
-    """What an approved order keeps, unless it was canceled."""
-    if canceled() in said:
-        return Counter()
+    """What an approved order keeps, unless it was canceled: of the payment that was approved, or
+    of the last that renewed it.
+    """
     approvals = [fact for fact in story.facts if isinstance(fact, PaymentApproved)]
-    return Counter({(a.payment_id, a.amount.currency): a.amount.amount_minor for a in approvals})
+    if canceled() in said or not approvals:
+        return Counter()
+    (total,) = {approval.amount for approval in approvals}
+    decided = [f for f in story.facts if isinstance(f, PaymentApproved | PaymentRenewed)]
+    return Counter({(decided[-1].payment_id, total.currency): total.amount_minor})
 
 
 @ENOUGH
