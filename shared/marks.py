@@ -6,6 +6,7 @@ they came in, and the next positions.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 import structlog
@@ -133,6 +134,28 @@ Cause: TypeAlias = tuple[str | None, str | None]
 """The source and the id of the event that a fact follows."""
 
 
+@dataclass
+class _Part:
+    """What a commit published in part has told so far: the events that it `told` all of, and those
+    of the `last` facts, about one subject of that `key`, which lack some where it is `cut`.
+    """
+
+    told: set[Cause] = field(default_factory=set)
+    last: set[Cause] = field(default_factory=set)
+    key: bytes | None = None
+    cut: bool = False
+
+    def take(self, record: Record, *, cut: bool) -> None:
+        if record.key != self.key:
+            self.told |= self.last
+            self.last, self.key = set(), record.key
+        self.last.add(_cause(record))
+        self.cut = cut
+
+    def tells(self, cause: Cause) -> bool:
+        return cause in self.told or (cause in self.last and not self.cut)
+
+
 class Commits:
     """Which commits a partition's journal tells of, and of one published in part, how much.
 
@@ -141,7 +164,7 @@ class Commits:
 
     def __init__(self, known: CommitId) -> None:
         self._last = {known.claim: known.number}
-        self._in_part: dict[CommitId, list[tuple[Record, Published]]] = {}
+        self._in_part: dict[CommitId, _Part] = {}
 
     def take(self, record: Record) -> None:
         """Take the journal's next record."""
@@ -152,25 +175,14 @@ class Commits:
         if mark.whole:
             self._in_part.pop(commit, None)
         elif commit.number > last or commit in self._in_part:
-            self._in_part.setdefault(commit, []).append((record, mark))
+            self._in_part.setdefault(commit, _Part()).take(record, cut=mark.cut)
         self._last[commit.claim] = max(last, commit.number)
 
     def tells(self, commit: CommitId, cause: Cause) -> bool:
         """Whether what a commit made of an event is told, or else decided again."""
-        if commit in self._in_part:
-            return cause in _causes(self._in_part[commit])
+        if part := self._in_part.get(commit):
+            return part.tells(cause)
         return commit.number <= self._last.get(commit.claim, 0)
-
-
-def _causes(in_part: Sequence[tuple[Record, Published]]) -> set[Cause]:
-    """The events of which a commit published in part has told all: where it is cut, not of those
-    about its last subject.
-    """
-    last, mark = in_part[-1]
-    end = len(in_part)
-    while mark.cut and end and in_part[end - 1][0].key == last.key:
-        end -= 1
-    return {_cause(record) for record, _ in in_part[:end]}
 
 
 def _cause(record: Record) -> Cause:

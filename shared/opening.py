@@ -32,7 +32,7 @@ from shared.folding import fold
 from shared.log import Log, behind_control_records
 from shared.marks import Mark, published
 from shared.partition_store import Claimed, Commit, PartitionStore
-from shared.restoring import Restoring, emptied, some_at_a_time
+from shared.restoring import Restoring, emptied, read_fact, some_at_a_time
 from shared.service import Question
 
 
@@ -266,7 +266,8 @@ class Opening(Generic[S]):
                     mark = published(record)
                     if mark is None:
                         continue  # no task of ours wrote it
-                    fact = _Fact(self._read(record), record.value or b"")
+                    event = read_fact(self._service, self._own, record, self._clock)
+                    fact = _Fact(event, record.value or b"")
                     subject = fact.event.subject
                     if run and (run[-1].event.subject != subject or mark.commit_number != commit):
                         ready += run
@@ -281,16 +282,6 @@ class Opening(Generic[S]):
                     yield some
         if not cut:
             yield run
-
-    def _read(self, record: Record) -> Event[Any]:
-        event = self._own.decode(record, self._clock.timeline)
-        if isinstance(event, Event):
-            return event
-        what = event.detail if isinstance(event, NotAnEvent) else "an unknown type"
-        raise RefusedStart(
-            f"{record.topic}:{record.partition}:{record.offset} is no fact of this release: {what}",
-            f"Start the release of {self._service.name} that wrote it",
-        )
 
     async def _write(self, claimed: Claimed, facts: Sequence[_Fact]) -> None:
         """Fold facts into the documents, and into what crosses orders: two trips."""

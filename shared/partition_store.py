@@ -215,12 +215,12 @@ def positions_of(meta: Mapping[bytes, bytes]) -> dict[str, int]:
 
 
 def _reached(meta: Mapping[bytes, bytes]) -> Reached:
-    number, claim, journal = (
-        int(meta.get(b"commit", 0)),
-        meta.get(b"claim", b""),
-        meta.get(b"journal"),
+    journal = meta.get(b"journal")
+    return Reached(
+        commit_number=int(meta.get(b"commit", 0)),
+        claim=meta.get(b"claim", b"").decode(),
+        journal=None if journal is None else int(journal),
     )
-    return Reached(number, claim.decode(), None if journal is None else int(journal))
 
 
 def _run_id(run: bytes) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from shared.batch import Desk
 from shared.clock import BusinessClock
-from shared.decode import Decoder, Reading, Record
+from shared.decode import Decoder, NotAnEvent, Reading, Record
 from shared.errors import RefusedStart
 from shared.events.envelope import Event, Topic
 from shared.log import Log
@@ -115,19 +115,11 @@ class Restoring:
                             yield some
 
     def _told_by(self, record: Record, commits: Sequence[Commits], begin: int) -> Told | None:
-        """What a record tells, None where no task of ours wrote it.
-
-        Raises RefusedStart where a task of another release did.
-        """
+        """What a record tells, None where no task of ours wrote it; raises as `read_fact` does."""
         origin = origin_of(record, self._service.name, self._partitions)
-        event = self._decoder.decode(record, self._clock.timeline)
         if origin is None:
             return None
-        if not isinstance(event, Event):
-            raise RefusedStart(
-                f"{record.topic}:{record.partition}:{record.offset} is no fact of this release",
-                f"Start the release of {self._service.name} that wrote it",
-            )
+        event = read_fact(self._service, self._decoder, record, self._clock)
         cause = event.causationsource, event.causationid
         counts = commits[origin.partition].tells(origin.commit, cause)
         return Told(event, counts, trimmed=begin > 0)
@@ -171,6 +163,20 @@ class Restoring:
                     async for records in log:
                         last_ms = max(last_ms, records[-1].timestamp)
         return last_ms - CLOCKS_MARGIN_MS if last_ms else None
+
+
+def read_fact(
+    service: Service[Any], decoder: Decoder, record: Record, clock: BusinessClock
+) -> Event[Any]:
+    """A fact that a task of the service wrote; raises RefusedStart for one of another release."""
+    event = decoder.decode(record, clock.timeline)
+    if isinstance(event, Event):
+        return event
+    what = event.detail if isinstance(event, NotAnEvent) else "an unknown type"
+    raise RefusedStart(
+        f"{record.topic}:{record.partition}:{record.offset} is no fact of this release: {what}",
+        f"Start the release of {service.name} that wrote it",
+    )
 
 
 def emptied(service: Service[Any], partition: int, number: int) -> RefusedStart:
