@@ -52,6 +52,7 @@ class KafkaLog:
         self, broker: KafkaBroker, consumer: Callable[[], AIOKafkaConsumer | None], servers: str
     ) -> None:
         self.read = 0
+        self.restoring = asyncio.Lock()
         self._broker = broker
         self._consumer_now = consumer
         self._servers = servers

@@ -1,5 +1,6 @@
 """What a partition task needs of a log: Kafka in a running service (`shared/kafka.py`)."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import NamedTuple, Protocol
@@ -18,7 +19,13 @@ class Bounds(NamedTuple):
 
 
 class Log(Protocol):
-    """What a task needs of Kafka; raises TransientError while it is away."""
+    """What a task needs of Kafka; raises TransientError while it is away.
+
+    `restoring` is held by whose opening restores what crosses orders: all partitions of a worker
+    open at a time, and the others find it done.
+    """
+
+    restoring: asyncio.Lock
 
     async def bounds(self, topics: Iterable[str], partition: int) -> Mapping[str, Bounds]:
         """Where the topics' partition begins and ends now."""

@@ -78,6 +78,10 @@ class Restoring:
         it is made sure of once in each run of Redis. Raises RefusedStart where Redis was emptied
         under its workers.
         """
+        async with self._log.restoring:
+            await self._restore_once(behind=behind, rebuild=rebuild)
+
+    async def _restore_once(self, *, behind: bool, rebuild: bool) -> None:
         first = not await self._store.is_known_run()
         if not first and (rebuild or not behind):
             return

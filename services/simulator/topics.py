@@ -158,6 +158,7 @@ class MemoryLog:
 
     def __init__(self, topics: Topics, kafka: Server) -> None:
         self.consumers: dict[int, Consumer] = {}
+        self.restoring = asyncio.Lock()
         self._topics = topics
         self._kafka = kafka
 

@@ -32,6 +32,7 @@ from shared.partition import PartitionTask, look_at_tokens
 from shared.partition_store import PartitionStore
 from shared.policy import Policies
 from shared.redis import connect
+from shared.restoring import Restoring
 from tests.support.stock import LAMP, NOON, SELLER, adjusted, counted, placed
 from tests.support.toy_world import until
 
@@ -356,6 +357,30 @@ async def test_p1_a_level_whose_commit_was_never_told_is_no_change(disk: Disk) -
         assert inventory.rejected() == set()
         held = (1, {HERE: {LAMP: 1}})
         await until(lambda: inventory.has(held), "nothing else is counted")
+
+
+async def test_partitions_that_open_side_by_side_look_at_what_was_told_once(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, look = [], Restoring._restore
+
+    async def noted(restoring: Restoring, *args: Any) -> None:
+        looked.append(restoring)
+        await asyncio.sleep(0.2)
+        await look(restoring, *args)
+
+    async with Inventory(disk.server.redis_url).working() as inventory:
+        inventory.say(counted(LAMP, 1), stock_subject(SELLER, LAMP))
+        await inventory.rest()
+        monkeypatch.setattr(Restoring, "_restore", noted)
+
+        disk.server.kill()
+        disk.server.start()
+        for order in (SOLD, ELSEWHERE):
+            inventory.say(placed((LAMP, 1), order_id=order), order)
+        await until(lambda: _has(inventory.sold() | inventory.rejected(), 2), "both are decided")
+
+        assert len(looked) == 1
 
 
 async def test_p1_a_redis_that_is_emptied_under_a_worker_answers_no_order(disk: Disk) -> None:
