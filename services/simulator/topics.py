@@ -212,13 +212,13 @@ class MemoryLog:
         for fact in outgoing:
             groups[fact.topic, fact.partition].append(fact)
         own = groups.pop((journal.name, mark.partition), [])
-        headers = (*STRUCTURED, *_encoded(mark_headers(mark)))
+        headers = (*STRUCTURED, *encoded(mark_headers(mark)))
         await asyncio.gather(*(self._send(facts, headers) for facts in groups.values()))
         # The journal last: a commit that is in it has published everything.
         chunks = self._chunks(own)
         reached = None
         for part, facts in enumerate(chunks):
-            of_part = _encoded(part_headers(mark, part, chunks))
+            of_part = encoded(part_headers(mark, part, chunks))
             reached = await self._send(facts, (*headers, *of_part))
         return reached
 
@@ -226,7 +226,7 @@ class MemoryLog:
         def keep(letter: DeadLetter, _parts: int) -> None:
             record, headers = letter.record, letter_headers(letter, service)
             self._topics.append(
-                DEAD_LETTERS, record.partition, record.key, record.value or b"", _encoded(headers)
+                DEAD_LETTERS, record.partition, record.key, record.value or b"", encoded(headers)
             )
 
         for letter in dead:
@@ -285,7 +285,8 @@ class MemoryLog:
         return chunks
 
 
-def _encoded(headers: Mapping[str, str]) -> Headers:
+def encoded(headers: Mapping[str, str]) -> Headers:
+    """Headers as a record has them."""
     return tuple((name, text.encode()) for name, text in headers.items())
 
 

@@ -9,7 +9,7 @@ from services.simulator.fate import Allowed, Fate
 from services.simulator.memory_redis import MemoryRedis, connect_to
 from services.simulator.network import Server
 from services.simulator.scripts import TWINS
-from services.simulator.topics import MemoryLog, Topics
+from services.simulator.topics import MemoryLog, Topics, encoded
 from shared.batch import Desk
 from shared.clock import BusinessClock, to_ms
 from shared.decode import Decoder
@@ -38,8 +38,7 @@ async def rebuilt(settings: Settings) -> Opened:
     started = VerificationStarted(amount=TOTAL, ends=WINDOW_END)
     value = encode(started, id_="asked", source="payment", subject=ORDER, time=PURCHASED, version=1)
     mark = Mark("payment", 0, "claim", 1, {})
-    texts = mark_headers(mark) | part_headers(mark, 0, [[]])
-    headers = tuple((name, text.encode()) for name, text in texts.items())
+    headers = encoded(mark_headers(mark) | part_headers(mark, 0, [[]]))
     topics.append(PAYMENT_EVENTS.name, 0, ORDER.encode(), value, headers)
     opening = Opening(
         Desk(service, Policies(), 0, 1),

@@ -22,7 +22,7 @@ from services.simulator.fate import Allowed, Fate
 from services.simulator.memory_redis import MemoryRedis, connect_to
 from services.simulator.network import Beside, Server
 from services.simulator.scripts import TWINS
-from services.simulator.topics import STRUCTURED, MemoryLog, Topics
+from services.simulator.topics import STRUCTURED, MemoryLog, Topics, encoded
 from shared.clock import BusinessClock, to_ms
 from shared.documents import Document
 from shared.errors import RefusedStart, TransientError
@@ -100,8 +100,7 @@ async def test_what_began_before_the_facts_do_is_no_difference() -> None:
             reserved, id_=order_id, source="inventory", subject=order_id, time=NOON, version=1
         )
         mark = Mark("inventory", 0, "claim", nth, {})
-        texts = mark_headers(mark) | part_headers(mark, 0, [[]])
-        headers = tuple((name, text.encode()) for name, text in texts.items())
+        headers = encoded(mark_headers(mark) | part_headers(mark, 0, [[]]))
         topics.append(INVENTORY_EVENTS.name, 0, order_id.encode(), value, headers)
     ours = at_a_bench(INVENTORY, redis, topics)
     await ours.opening(0, unheard).open("token")
@@ -193,8 +192,7 @@ def tell_level(topics: Topics, partition: int) -> None:
             causation_id="said",
             causation_source="warehouse",
         )
-        texts = mark_headers(mark) | part_headers(mark, 0, [[]])
-        headers = tuple((name, text.encode()) for name, text in texts.items())
+        headers = encoded(mark_headers(mark) | part_headers(mark, 0, [[]]))
         topics.append(topic.name, partition, subject.encode(), value, (*STRUCTURED, *headers))
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.simulator.topics import MemoryRecord
+from services.simulator.topics import MemoryRecord, encoded
 from shared.batch import Outgoing
 from shared.marks import (
     CUT_HEADER,
@@ -23,8 +23,7 @@ def of(number: int, claim: str = "claim") -> CommitId:
 
 
 def record(headers: dict[str, Any], value: bytes = b"{}", key: bytes = b"S-1") -> MemoryRecord:
-    told = tuple((name, text.encode()) for name, text in headers.items())
-    return MemoryRecord("toy.events", 0, 0, 0, key, value, told)
+    return MemoryRecord("toy.events", 0, 0, 0, key, value, encoded(headers))
 
 
 def fact(cause: str, subject: str = "S-1") -> Outgoing:

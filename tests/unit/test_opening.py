@@ -15,7 +15,7 @@ from services.simulator.fate import Allowed, Fate
 from services.simulator.memory_redis import MemoryRedis, connect_to
 from services.simulator.network import Server
 from services.simulator.scripts import TWINS
-from services.simulator.topics import MemoryLog, Topics
+from services.simulator.topics import MemoryLog, Topics, encoded
 from shared.batch import Desk, Outgoing
 from shared.clock import BusinessClock, to_ms
 from shared.decode import Decoder, Record
@@ -91,8 +91,7 @@ class Partition:
         self.published += ends[-1]
 
     def _append(self, mark: Mark, part: int, chunks: Sequence[Sequence[Outgoing]]) -> None:
-        texts = mark_headers(mark) | part_headers(mark, part, chunks)
-        headers = tuple((name, text.encode()) for name, text in texts.items())
+        headers = encoded(mark_headers(mark) | part_headers(mark, part, chunks))
         for fact in chunks[part]:
             self.topics.append(fact.topic, 0, fact.key, fact.value, headers)
 
