@@ -30,8 +30,9 @@ async def feed(world: World, worker: ToyProcess) -> None:
         await world.bomb(subjects[wave % len(subjects)])
         if worker.there:
             return
+        assert worker.exit_code is None, worker.said
         await asyncio.sleep(0.2)
-    raise AssertionError(f"never came to its step: {worker.log}")
+    raise AssertionError(f"never came to its step: {worker.said}")
 
 
 async def killed_at(world: World, step: str) -> Books:

@@ -1,14 +1,15 @@
 """The guards of the partition task, each taken out: what the simulator has to notice."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from services.payment import decisions, provider
-from services.simulator import scripts, system
+from services.simulator import fate, scripts, system
+from services.simulator import run as simulator
 from services.simulator.memory_redis import MemoryRedis
 from services.simulator.run import Outcome, Plan, run
 from services.simulator.topics import MemoryLog
@@ -172,26 +173,59 @@ def make_trips_in_any_run(patch: Patch) -> None:
     patch.setattr(partition_store, "_run_id", lambda _run: b"")
 
 
-GUARDS: Mapping[str, Callable[[Patch], None]] = {
-    "fence token": commit_with_any_token,
-    "look at the token while idle": look_at_no_token,
-    "trips in one run of Redis": make_trips_in_any_run,
-    "journal read at the claim": read_no_journal,
-    "outbox republished": republish_nothing,
-    "records below the position dropped": take_records_again,
-    "tombstone": leave_no_tombstone,
-    "first answer kept": answer_anew,
-    "passed versions": take_passed_versions,
-    "exact deadline": take_any_deadline,
-    "deadlines last": hold_no_deadlines,
-    "derived id": make_up_ids,
-    "dead letter before commit": keep_letters_after_the_commit,
-    "pending calls at the claim": forget_calls,
-    "one key of all tries": ask_with_a_new_key,
-    "an answer once": take_answers_again,
-    "early lapse remembered": forget_early_lapses,
+class Guard(NamedTuple):
+    """How a guard is taken out; the faults that it is against, where all kinds together find its
+    absence only in minutes.
+    """
+
+    take_out: Callable[[Patch], None]
+    faults: Collection[str] = ()
+
+
+GUARDS: Mapping[str, Guard] = {
+    "fence token": Guard(commit_with_any_token),
+    "look at the token while idle": Guard(look_at_no_token, ["redis rollback"]),
+    "trips in one run of Redis": Guard(
+        make_trips_in_any_run, ["redis rollback", "reply lost", "slow"]
+    ),
+    "journal read at the claim": Guard(read_no_journal, ["redis rollback", "crash"]),
+    "outbox republished": Guard(republish_nothing),
+    "records below the position dropped": Guard(take_records_again),
+    "tombstone": Guard(leave_no_tombstone, ["lag", "crash", "slow"]),
+    "first answer kept": Guard(answer_anew),
+    "passed versions": Guard(take_passed_versions),
+    "exact deadline": Guard(take_any_deadline),
+    "deadlines last": Guard(hold_no_deadlines, ["lag", "stall", "slow"]),
+    "derived id": Guard(make_up_ids),
+    "dead letter before commit": Guard(keep_letters_after_the_commit),
+    "pending calls at the claim": Guard(forget_calls),
+    "one key of all tries": Guard(ask_with_a_new_key, ["answer late", "reply lost"]),
+    "an answer once": Guard(take_answers_again, ["answer late", "reply lost", "crash"]),
+    "early lapse remembered": Guard(
+        forget_early_lapses, ["answer late", "crash", "redis away", "kafka away"]
+    ),
 }
 """Each guard, and what it is to be without it."""
+
+TIMES_OFTEN = 2.0
+"""More often than in other runs, and in each; more still, and a topic that lags does nothing else.
+"""
+
+
+def only(patch: Patch, faults: Collection[str]) -> None:
+    """Let these kinds of faults come, in each run and often, and no others; none: as ever.
+
+    An answer is late only where payment calls a provider, so it does in each of these runs.
+    """
+    if faults:
+        often = {
+            kind: chance * TIMES_OFTEN if kind in faults else 0.0
+            for kind, chance in fate.FAULTS.items()
+        }
+        patch.setattr(fate, "FAULTS", often)
+        patch.setattr(fate, "OFF", 0.0)
+    if "answer late" in faults:
+        patch.setattr(simulator, "CALLS", 1.0)
 
 
 def first_failure(seeds: Iterable[int]) -> Outcome | None:

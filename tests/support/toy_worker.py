@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -22,6 +23,7 @@ from pydantic_core import from_json
 
 from shared import calls, kafka
 from shared.calls import CALL_STEPS
+from shared.errors import TransientError
 from shared.partition import STEPS, Step
 from shared.settings import Settings
 from shared.telemetry import configure
@@ -167,8 +169,10 @@ def _main(name: str, environment: Mapping[str, str], log: Path, at: At | None) -
     perform = toy_outside.call_outside if toy_outside.PORT in environment else None
     service = toy.service(name, perform)
     if at is None:
-        run(service, calls=lambda _: service.calls)
-    else:
-        settings = Settings.load()
-        configure(name, settings)
-        sys.exit(asyncio.run(work(service, settings, step=step_of(at))))
+        return run(service, calls=lambda _: service.calls)
+    settings = Settings.load()
+    configure(name, settings)
+    step = step_of(at)
+    while True:  # as whoever runs a worker would: servers may be too busy to answer a start
+        with suppress(TransientError):
+            sys.exit(asyncio.run(work(service, settings, step=step)))
