@@ -11,8 +11,9 @@ its memory can be rebuilt from them: `causationsource`, the event's source, and,
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha1
 from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from pydantic import Field, StringConstraints
 from pydantic_core import to_json
@@ -32,7 +33,7 @@ MAX_EVENT_BYTES = 900_000
 MAX_OUTSIDE_EVENT_BYTES = 400_000
 """Of an event from outside: parked, it lies in a fact of ours as base64, and has to fit there."""
 
-_NAMESPACE = UUID("6f2a5d0e-3c39-5b0a-9d5b-0d1d6b6f7a11")
+_NAMESPACE = UUID("6f2a5d0e-3c39-5b0a-9d5b-0d1d6b6f7a11").bytes
 """Of derived ids. Changing it would give old facts new ids: never."""
 
 
@@ -126,7 +127,12 @@ def derived_id(cause_id: str, service: str, type_: str, subject: str, nth: int) 
     """The id of the n-th fact of a type that a service derives from one cause: deciding again gives
     the same id, in the next release too (P3).
     """
-    return str(uuid5(_NAMESPACE, f"{cause_id}\n{service}\n{type_}\n{subject}\n{nth}"))
+    name = f"{cause_id}\n{service}\n{type_}\n{subject}\n{nth}"
+    hashed = sha1(_NAMESPACE + name.encode(), usedforsecurity=False).hexdigest()
+    # uuid.uuid5 in a third of its time: one of these is made for each fact.
+    variant = "89ab"[int(hashed[16], 16) % 4]
+    first = f"{hashed[:8]}-{hashed[8:12]}-5{hashed[13:16]}"
+    return f"{first}-{variant}{hashed[17:20]}-{hashed[20:32]}"
 
 
 def encode(

@@ -3,7 +3,7 @@
 import pickle
 from datetime import timedelta, timezone
 from typing import Any, ClassVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -151,6 +151,13 @@ def test_p3_a_derived_id_is_a_uuid_of_its_cause_and_place_and_of_nothing_else() 
         derived_id("cause", "toy", "toy.added.v1", "S-1", 1),
     }
     assert len(others | {one}) == 6
+
+
+def test_p3_a_derived_id_is_what_uuid5_makes_of_its_name() -> None:
+    for nth in range(200):
+        name = f"außen 7\ntoy\ntoy.added.v1\nS-1\n{nth}"
+        made = derived_id("außen 7", "toy", "toy.added.v1", "S-1", nth)
+        assert made == str(uuid5(UUID("6f2a5d0e-3c39-5b0a-9d5b-0d1d6b6f7a11"), name))
 
 
 def test_every_type_of_fact_lies_on_one_topic_and_names_its_version() -> None:
