@@ -118,7 +118,7 @@ class Documents(Generic[S]):
 
     def __init__(self, service: str, state: type[S]) -> None:
         self._service = service
-        self._state: TypeAdapter[S] = TypeAdapter(state)
+        self._state = TypeAdapter(state).serializer
         self._stored = _Stored[state]  # type: ignore[valid-type]
 
     def key(self, partition: int, subject: str) -> str:
@@ -137,7 +137,7 @@ class Documents(Generic[S]):
 
     def dump_state(self, state: S | None) -> bytes:
         """The state as JSON, for the document and, where it is public, for the wire."""
-        return b"null" if state is None else self._state.dump_json(state, exclude_none=True)
+        return b"null" if state is None else self._state.to_json(state, exclude_none=True)
 
     def read(self, subject: str, stored: bytes | None) -> Document[S]:
         """A document from what was stored; a new one from None."""

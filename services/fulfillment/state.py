@@ -52,7 +52,8 @@ def evolve(order: Order | None, fact: Fact, time: datetime) -> Order | None:
 
 def _counted(order: Order) -> Order:
     """The order with status, what it is stuck in, and deadlines, which follow from the rest."""
-    order = order.model_copy(update={"status": status_of(order)})
+    if (status := status_of(order)) != order.status:
+        order = order.model_copy(update={"status": status})
     if order.stuck:
         order = order.model_copy(update={"stuck": stuck_of(order)})
     return order.model_copy(update={"deadlines": deadlines_of(order)})

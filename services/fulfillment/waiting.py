@@ -31,8 +31,11 @@ STUCK_REASONS: tuple[StuckReason, ...] = get_args(StuckReason)
 def deadlines_of(order: Order) -> tuple[OpenDeadline, ...]:
     """The deadlines that the order has open; one that it is stuck past is not among them."""
     stuck = {stuck.reason for stuck in order.stuck}
-    waits = ((kind, due(order)) for kind, due in DUE_OF.items() if kind not in stuck)
-    return tuple(OpenDeadline(kind=kind, due=due) for kind, due in waits if due)
+    waits = [(kind, due(order)) for kind, due in DUE_OF.items() if kind not in stuck]
+    known = {(open_.kind, open_.due): open_ for open_ in order.deadlines}
+    return tuple(
+        known.get((kind, due)) or OpenDeadline(kind=kind, due=due) for kind, due in waits if due
+    )
 
 
 def stuck_of(order: Order) -> tuple[Stuck, ...]:
@@ -69,12 +72,12 @@ def _answer_due(order: Order) -> datetime | None:
 
 
 def _lost_at(order: Order) -> datetime | None:
-    on_their_way = (p for p in order.packages if not (p.delivered_at or p.returned_at))
-    return min((p.lost_at for p in on_their_way if p.lost_at), default=None)
+    on_their_way = [p for p in order.packages if not (p.delivered_at or p.returned_at)]
+    return min([p.lost_at for p in on_their_way if p.lost_at], default=None)
 
 
 def _return_overdue_at(order: Order) -> datetime | None:
-    return min((r.overdue_at for r in order.returns if not r.received_at), default=None)
+    return min([r.overdue_at for r in order.returns if not r.received_at], default=None)
 
 
 def _archive_at(order: Order) -> datetime | None:
