@@ -57,7 +57,7 @@ check: setup-dev ## lint, format, types, imports and locks; changes nothing
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	@$(INSTALLED) --requirements requirements.lock && \
+	@$(INSTALLED) --requirements requirements.lock --requirements requirements-image.lock && \
 	$(INSTALLED) --requirements pyproject.toml --all-extras --group build || \
 	{ echo 'The lock files are not in step with pyproject.toml: run make lock' >&2; exit 1; }
 
@@ -71,6 +71,7 @@ bench: setup-dev ## measure orders per second through the whole life, and the de
 
 lock: setup-dev ## bring the lock files in step with pyproject.toml, moving no version without need
 	@$(COMPILE) --extra local --output-file requirements.lock
+	@$(COMPILE) --constraint requirements.lock --output-file requirements-image.lock
 	@$(COMPILE) --all-extras --constraint requirements.lock --output-file requirements-dev.lock
 
 clean: ## remove .venv and all that was made by running, leaving the files of the project

@@ -1,0 +1,81 @@
+"""`docker compose up`: the system in containers, as it is described in docker-compose.yml."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+
+import pytest
+import pytest_asyncio
+import redis
+
+from services.cli.run import ServiceName
+from tests.support.compose import Composed, composed, skip_without_engine
+from tests.support.market import Market, open_market
+
+OPENING = datetime(2027, 6, 30, 21, 58, 12, 377_000, UTC)
+"""Two minutes before a month ends, in Coordinated Universal Time."""
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def project() -> Iterator[Composed]:
+    skip_without_engine()
+    with composed(partitions=4) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def market(project: Composed) -> AsyncIterator[Market]:
+    async with open_market(project.settings) as market:
+        await market.begin(OPENING)
+        yield market
+
+
+def test_no_service_is_root_or_can_write_to_its_image(project: Composed) -> None:
+    for found in project.inspect(*ServiceName):
+        assert found["Config"]["User"] == "10001:10001"
+        assert found["HostConfig"]["ReadonlyRootfs"]
+        assert found["HostConfig"]["CapDrop"] == ["ALL"]
+        assert found["HostConfig"]["SecurityOpt"] == ["no-new-privileges:true"]
+        assert found["State"]["Health"]["Status"] == "healthy"
+
+
+def test_a_health_check_shows_what_the_service_says_of_itself(project: Composed) -> None:
+    (payment,) = project.inspect("payment")
+    said = json.loads(payment["State"]["Health"]["Log"][-1]["Output"])
+
+    assert (said["service"], said["ready"]) == ("payment", True)
+    assert set(said["partitions"]) == {"0", "1", "2", "3"}
+
+
+def test_redis_writes_all_to_its_volume_and_evicts_nothing(project: Composed) -> None:
+    with redis.Redis.from_url(project.settings.redis_url, decode_responses=True) as client:
+        said = client.config_get("appendonly", "maxmemory-policy", "dir")
+
+    assert said == {"appendonly": "yes", "maxmemory-policy": "noeviction", "dir": "/data"}
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_p1_to_p6_containers_are_killed_and_then_all_made_anew_on_their_volumes(
+    project: Composed, market: Market
+) -> None:
+    async with market.trade():
+        await market.orders_come(15)
+        await asyncio.to_thread(project.crash, "inventory", "kafka", "redis")
+        await market.orders_come(15)
+    await market.stand_still()
+    await asyncio.to_thread(project.compose, "down")
+    await asyncio.to_thread(project.up)
+    books = await market.end()
+
+    assert market.wrong() == []
+    assert books.violations == ()
+    assert books.unchecked == ()
+
+
+def test_a_service_that_is_told_to_stop_ends_well(project: Composed) -> None:
+    project.compose("stop", *ServiceName)
+
+    assert {found["State"]["ExitCode"] for found in project.inspect(*ServiceName)} == {0}
