@@ -62,16 +62,21 @@ class Bug(NamedTuple):
     """
 
     what: str
-    call: str
+    call: Event[Any]
     error: BaseException | str
 
 
 def log_bug(bug: Bug) -> None:
     """What a running service does with a bug about a call."""
     if isinstance(bug.error, BaseException):
-        _log.error(bug.what, call=bug.call, exc_info=bug.error)
+        _log.error(bug.what, **_named(bug.call), exc_info=bug.error)
     else:
-        _log.error(bug.what, call=bug.call, error=bug.error)
+        _log.error(bug.what, **_named(bug.call), error=bug.error)
+
+
+def _named(call: Event[Any]) -> dict[str, str]:
+    """What every line about a call says of it."""
+    return {"order": call.subject, "event_id": call.id, "type": call.type}
 
 
 class Asker(Protocol):
@@ -158,7 +163,7 @@ class Caller:
             finally:
                 trying.cancel()
             if bug := trying.exception():
-                self.hear(Bug("performing a call failed", call.event.id, bug))
+                self.hear(Bug("performing a call failed", call.event, bug))
             answer = None if bug else trying.result()
             await self._step("answered")
             if call.event.id not in asker.pending:
@@ -192,11 +197,11 @@ class Caller:
         except TransientError as error:
             why = str(error)
         except Exception as bug:  # noqa: BLE001 - the outside is asked again, or given up
-            self.hear(Bug("performing a call failed", event.id, bug))
+            self.hear(Bug("performing a call failed", event, bug))
             why = type(bug).__name__
         else:
             return self._answer(call, answer, final=True)
-        _log.warning("a call has no answer", call=event.id, type=event.type, why=why)
+        _log.warning("a call has no answer", **_named(event), why=why)
         if self._clock.now() >= how.until(event):
             return self._answer(call, how.given_up(event, why), final=True)
         if call.told or how.unknown is None:

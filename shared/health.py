@@ -3,6 +3,7 @@
 `/health/live` asks only whether the loop makes progress: an outage of Kafka or Redis must not
 restart every worker. `/health/ready` asks whether partitions are assigned and open and Redis
 answers. `/health` tells both, with partitions, counts and, when it is not wall time, the clock.
+`/metrics` is for Prometheus.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from pydantic_core import to_json
 
 from shared.clock import BusinessClock
 from shared.errors import RefusedStart
+from shared.metrics import CONTENT_TYPE, Measured, Seen, exposition
 from shared.settings import Settings
 
 LIVE_WITHIN_S = 15.0
@@ -30,15 +32,13 @@ REACHED_WITHIN_S = 5.0
 _log = structlog.get_logger()
 
 
-class Watched(Protocol):
+class Watched(Measured, Protocol):
     """What health needs to know of a worker."""
 
     clock: BusinessClock
 
     @property
     def health(self) -> "Health": ...
-
-    def totals(self) -> Mapping[str, int]: ...
 
 
 class Health:
@@ -116,6 +116,10 @@ class _Server(uvicorn.Server):
 
 async def _answer(worker: Watched, path: str, send: Send) -> None:
     health = worker.health
+    if path == "/metrics":
+        seen = Seen(health.ready, health.partitions)
+        await _send(send, 200, CONTENT_TYPE, await exposition(worker, seen))
+        return
     ok = {"/health": True, "/health/live": health.live, "/health/ready": health.ready}.get(path)
     status = 404 if ok is None else 200 if ok else 503
     body = {
@@ -128,6 +132,10 @@ async def _answer(worker: Watched, path: str, send: Send) -> None:
     }
     if health.lateness_ms:
         body["deadline_lateness_ms"] = health.lateness_ms
-    headers = [(b"content-type", b"application/json")]
+    await _send(send, status, "application/json", to_json(body) if ok is not None else b"")
+
+
+async def _send(send: Send, status: int, content_type: str, body: bytes) -> None:
+    headers = [(b"content-type", content_type.encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": to_json(body) if ok is not None else b""})
+    await send({"type": "http.response.body", "body": body})

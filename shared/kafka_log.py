@@ -192,6 +192,11 @@ class KafkaLog:
                 for tp in self._assigned(topics, partition)
             }
 
+    def known_ends(self, topics: Iterable[str], partition: int) -> Mapping[str, int]:
+        """The ends that the consumer was told with the records that it fetched last; no trip."""
+        known = {tp.topic: self._consumer.highwater(tp) for tp in self._assigned(topics, partition)}
+        return {topic: end for topic, end in known.items() if end is not None}
+
     @property
     def _consumer(self) -> AIOKafkaConsumer:
         consumer = self._consumer_now()

@@ -27,6 +27,7 @@ from shared.events.envelope import Event
 from shared.events.parking import ParkedRecord
 from shared.log import Log, behind_control_records
 from shared.marks import Mark
+from shared.metrics import note_commit, note_dead_letter
 from shared.opening import Opening
 from shared.partition_store import Commit, PartitionStore
 from shared.redis import Pipeline
@@ -101,8 +102,9 @@ class _Batch:
 class PartitionTask(Generic[S]):
     """One partition of one service, from the claim until it is closed or lost.
 
-    `opened` says that it takes records, `idle` that it has decided all that it took. It claims with
-    a `token` that nobody has used, a fresh one by default.
+    `opened` says that it takes records, `idle` that it has decided all that it took; `unpublished`
+    facts are committed and not acked. It claims with a `token` that nobody has used, a fresh one by
+    default.
     """
 
     def __init__(
@@ -120,6 +122,7 @@ class PartitionTask(Generic[S]):
         self.counts: Counter[str] = Counter()
         self.opened = False
         self.idle = False
+        self.unpublished = 0
         self._service = desk.service
         self._desk = desk
         self._decoder = decoder
@@ -264,7 +267,8 @@ class PartitionTask(Generic[S]):
     async def _turn(self) -> None:
         """One batch, from the records in hand to facts on their way."""
         await self._woken()
-        records = self._take()
+        loop = asyncio.get_running_loop()
+        records, began_s = self._take(), loop.time()
         await self._know_the_time(records)
         batch = self._decode(records)
         await self._miss_nothing(batch)
@@ -281,6 +285,8 @@ class PartitionTask(Generic[S]):
         await self._step("decided")
         await self._keep_dead(batch, decided)
         await self._commit(decided)
+        age_ms = self._clock.wall_ms() - records[0].timestamp if records else None
+        note_commit(len(records), loop.time() - began_s, age_ms)
         self._remember(documents, decided)
         self._end_calls(batch, decided)
         if batch.due:
@@ -460,6 +466,8 @@ class PartitionTask(Generic[S]):
         if dead:
             await self._log.keep(dead, self._service.name)
             self.counts["dead_letters"] += len(dead)
+            for letter in dead:
+                note_dead_letter(letter.reason)
         if batch.misrouted:
             records, subjects = zip(*batch.misrouted, strict=True)
             await self._log.reroute(records, subjects)
@@ -485,6 +493,7 @@ class PartitionTask(Generic[S]):
         self._unsettled = True
         self.counts["commits"] += 1
         self.counts["facts"] += len(decided.outgoing)
+        self.unpublished = len(decided.outgoing)
         await self._step("committed")
         mark = self._mark(self._number, commit.positions)
         self._publishing = asyncio.create_task(
@@ -520,6 +529,7 @@ class PartitionTask(Generic[S]):
             return
         reached = await self._publishing
         self._publishing = None
+        self.unpublished = 0
         self._journal = max(self._journal, reached or 0)
         self._pursue(self._unpublished)
         self._unpublished = []
@@ -544,9 +554,10 @@ class PartitionTask(Generic[S]):
             del self._pending[call]
         for call, failed in decided.failed.items():
             assert self._caller is not None
-            self._caller.hear(Bug("the answer to a call can not be decided", call, failed))
-        asked = (self._pending.get(item.call) for item in batch.inputs if item.call)
-        self._pursue(call for call in asked if call is not None)
+            asked = self._pending[call].event
+            self._caller.hear(Bug("the answer to a call can not be decided", asked, failed))
+        again = (self._pending.get(item.call) for item in batch.inputs if item.call)
+        self._pursue(call for call in again if call is not None)
 
     async def _settle(self) -> None:
         """With nothing else in hand, note that the outbox is acked: an empty one means rest."""

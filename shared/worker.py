@@ -392,6 +392,20 @@ class Worker:
             return await self.log.passed(self.service.inputs, partition)
         return {} if task is None else task.stored_positions
 
+    async def lag(self) -> Counter[str]:
+        """By topic, the records that Kafka told the consumer of and no task has decided yet."""
+        behind: Counter[str] = Counter()
+        for partition in list(self.tasks):
+            with suppress(TransientError):
+                at = await self._position(partition)
+                ends = self.log.known_ends(at, partition)
+                behind.update({topic: max(end - at[topic], 0) for topic, end in ends.items()})
+        return behind
+
+    def unpublished(self) -> int:
+        """The facts that the open tasks have committed and Kafka has not acked yet."""
+        return sum(task.unpublished for task in self.tasks.values())
+
     def totals(self) -> Counter[str]:
         """Counts of all tasks since the process began."""
         return sum((task.counts for task in self.tasks.values()), self.counts)

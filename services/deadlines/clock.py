@@ -16,6 +16,7 @@ from services.deadlines.store import Entry, Head, read_heads, rearm
 from shared.clock import Timeline, to_ms
 from shared.errors import TransientError
 from shared.events.envelope import Event, derived_id
+from shared.metrics import note_lateness
 from shared.partition import MAX_DUE
 from shared.worker import Worker
 
@@ -45,7 +46,9 @@ async def sweep(worker: Worker) -> None:
             for partition, head in heads.items():
                 if task := worker.tasks.get(partition):
                     task.offer_due([due_event(entry) for entry in head.due])
-                late.extend(_lateness_ms(worker, head.due))
+                if lateness_ms := _lateness_ms(worker, head.due):
+                    late.extend(lateness_ms)
+                    note_lateness(max(lateness_ms))
             sleep_s = _sleep_s(worker.clock.timeline, worker.clock.wall_ms(), heads.values())
             worker.health.lateness_ms = _summary(late)
         await asyncio.sleep(sleep_s)

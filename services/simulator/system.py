@@ -390,7 +390,7 @@ class System:
 
     def hear(self, bug: Bug) -> None:
         """A bug about a call: no promise shows it."""
-        self.failed.append(f"{bug.what}: {bug.call}: {bug.error!r}")
+        self.failed.append(f"{bug.what}: {bug.call.id}: {bug.error!r}")
 
     async def books(self, acknowledged: Sequence[Acknowledged]) -> Books:
         """The very audit of a running system."""

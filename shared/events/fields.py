@@ -41,9 +41,14 @@ _set = object.__setattr__
 
 
 class Model(BaseModel):
-    """Strict in what it writes, tolerant in what it reads: unknown fields stay out of the way."""
+    """Strict in what it writes, tolerant in what it reads: unknown fields stay out of the way.
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
+    An error names fields and not their values, which are people's: it may be logged.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="ignore", allow_inf_nan=False, hide_input_in_errors=True
+    )
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's, in half of the time: of a frozen model without private attributes and

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 import redis
@@ -15,6 +18,8 @@ from tests.support.market import Market, open_market
 
 OPENING = datetime(2027, 6, 30, 21, 58, 12, 377_000, UTC)
 """Two minutes before a month ends, in Coordinated Universal Time."""
+SCRAPED_WITHIN_S = 60.0
+"""For the first look of Prometheus at each service: it takes one every 15 s."""
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -55,6 +60,25 @@ def test_redis_writes_all_to_its_volume_and_evicts_nothing(project: Composed) ->
         said = client.config_get("appendonly", "maxmemory-policy", "dir")
 
     assert said == {"appendonly": "yes", "maxmemory-policy": "noeviction", "dir": "/data"}
+
+
+def test_prometheus_reads_every_service_and_all_alerts(project: Composed) -> None:
+    project.up("prometheus")
+
+    def asked(path: str) -> Any:
+        address = f"http://127.0.0.1:{project.prometheus_port}/api/v1/{path}"
+        return httpx.get(address).raise_for_status().json()["data"]
+
+    deadline_s = time.monotonic() + SCRAPED_WITHIN_S
+    while {t["health"] for t in asked("targets")["activeTargets"]} != {"up"}:
+        assert time.monotonic() < deadline_s, asked("targets")
+        time.sleep(0.5)
+    ready = asked("query?query=orderflow_ready")["result"]
+    assert {one["metric"]["job"]: one["value"][1] for one in ready} == dict.fromkeys(
+        ServiceName, "1"
+    )
+    (group,) = asked("rules")["groups"]
+    assert {rule["health"] for rule in group["rules"]} <= {"ok", "unknown"}, "none is wrong"
 
 
 @pytest.mark.asyncio(loop_scope="module")

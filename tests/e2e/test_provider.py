@@ -4,11 +4,15 @@ Whatever becomes of its answers, each piece of money moves exactly once, and pay
 """
 
 import asyncio
+import json
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
+from aiokafka import AIOKafkaProducer
 
 from services.cli.provider_server import Answer, ProviderServer
 from services.cli.server import free_port
@@ -226,3 +230,34 @@ async def test_p1_to_p6_the_books_balance_with_the_providers_ledger(
 
     assert books.violations == ()
     assert books.page("R7").counts["movements by the provider"] == len(provider.ledger.moves)
+
+
+async def test_no_log_says_who_bought_what_and_a_line_about_an_order_names_it_and_its_event(
+    town: Town, order: Story, running: System
+) -> None:
+    """After all of the above: answers that never came, or not as they should; and poison."""
+    poison = b'{"buyer": "Mirabel Quist", "subject": '
+    async with AIOKafkaProducer(
+        bootstrap_servers=running.settings.kafka_bootstrap_servers
+    ) as producer:
+        await producer.send_and_wait("orders", poison, key=order.order_id.encode())
+        await producer.send_and_wait("payments", poison, key=order.order_id.encode())
+    await town.rest()
+
+    logs = [running.processes[name].log.read_text() for name in running.health_ports]
+    for secret in (
+        "Mirabel",
+        "Quist",
+        "Kastanienallee",
+        "Potsdam",
+        "card-",
+        TOKEN,
+        poison.decode(),
+    ):
+        assert [log for log in logs if secret in log] == []
+    lines = [json.loads(line) for log in logs for line in log.splitlines()]
+    about_orders = [line for line in lines if re.search(r"902-\d{7}-\d{7}", json.dumps(line))]
+    assert len(about_orders) >= 4
+    for line in about_orders:
+        assert re.fullmatch(r"902-\d{7}-\d{7}", line["order"])
+        UUID(line["event_id"])

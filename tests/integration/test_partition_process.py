@@ -92,7 +92,9 @@ async def test_a_health_port_that_is_taken_ends_the_start(world: World) -> None:
 # -- health -----------------------------------------------------------------------------------
 
 
-async def test_health_tells_partitions_counts_and_clock(world: World) -> None:
+async def test_health_tells_partitions_counts_and_clock_and_prometheus_is_told_too(
+    world: World,
+) -> None:
     async with world.opened():
         worker = world.start()
         await worker.serves()
@@ -112,6 +114,14 @@ async def test_health_tells_partitions_counts_and_clock(world: World) -> None:
         assert health["clock"] == "business time is wall time"
         assert health["counts"]["facts"] == 2
         assert (await worker.health("/nothing"))[0] == 404
+
+        told = await worker.metrics()
+        assert "orderflow_ready 1.0" in told
+        assert "orderflow_facts_total 2.0" in told
+        assert "orderflow_outbox_facts 0.0" in told
+        assert f'orderflow_partitions{{state="open"}} {PARTITIONS}.0' in told
+        assert f'orderflow_lag_records{{topic="{world.name}-left"}} 0.0' in told
+        assert 'orderflow_batch_records_bucket{le="1.0"}' in told
 
         one_too_many = [world.start() for _ in range(PARTITIONS)]
         for other in one_too_many:

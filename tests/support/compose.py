@@ -42,6 +42,7 @@ class Composed:
     """A project that is up; `settings` are those of a client on this machine."""
 
     project: str
+    prometheus_port: int
     env: Mapping[str, str]
     settings: Settings
 
@@ -95,10 +96,11 @@ def _healthy(container: Mapping[str, Any]) -> bool:
 @contextmanager
 def composed(partitions: int) -> Iterator[Composed]:
     """The whole system on ports of its own; it ends with its volumes and images."""
-    kafka_port, redis_port = free_port(), free_port()
+    kafka_port, redis_port, prometheus_port = (free_port() for _ in range(3))
     env = {
         "KAFKA_PORT": str(kafka_port),
         "REDIS_PORT": str(redis_port),
+        "PROMETHEUS_PORT": str(prometheus_port),
         "PARTITIONS": str(partitions),
         "COMPOSE_PROGRESS": "plain",
     }
@@ -107,9 +109,9 @@ def composed(partitions: int) -> Iterator[Composed]:
         redis_url=f"redis://127.0.0.1:{redis_port}/0",
         partitions=partitions,
     )
-    project = Composed(f"orderflow-test-{kafka_port}", env, settings)
+    project = Composed(f"orderflow-test-{kafka_port}", prometheus_port, env, settings)
     try:
         project.up("--build")
         yield project
     finally:
-        project.compose("down", "--volumes", "--rmi", "local")
+        project.compose("--profile", "obs", "down", "--volumes", "--rmi", "local")

@@ -105,15 +105,25 @@ class ToyProcess:
 
     async def health(self, path: str = "") -> tuple[int, dict[str, Any]]:
         """Ask its `/health` or one below: the status and what it says."""
+        status, body = await self._ask(f"/health{path}")
+        return status, from_json(body or b"{}")
+
+    async def metrics(self) -> str:
+        """What it tells Prometheus."""
+        status, body = await self._ask("/metrics")
+        assert status == 200
+        return body.decode()
+
+    async def _ask(self, path: str) -> tuple[int, bytes]:
         found = re.search(r"url=http://127.0.0.1:(\d+)/health", self.said)
         assert found, f"no health yet in {self.log}"
         async with asyncio.timeout(HEALTH_WITHIN_S):
             reader, writer = await asyncio.open_connection("127.0.0.1", int(found[1]))
-            writer.write(f"GET /health{path} HTTP/1.0\r\n\r\n".encode())
+            writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
             answer = await reader.read()
             writer.close()
         head, _, body = answer.partition(b"\r\n\r\n")
-        return int(head.split()[1]), from_json(body or b"{}")
+        return int(head.split()[1]), body
 
     def end(self) -> None:
         """Make sure that it is gone, even if it was stopped."""
