@@ -62,9 +62,9 @@ def input_of(event: Event[Any], record: Record, timeline: Timeline, publisher: s
     The log's time of a fact of ours is that of a machine of ours: not before the fact.
     """
     at = arrived_at(record, timeline)
-    return Input(
-        Received(event, max(at, event.time) if publisher else at, publisher=publisher), record
-    )
+    at = max(at, event.time) if publisher else at
+    origin = f"{record.topic}:{record.partition}:{record.offset}"
+    return Input(Received(event, at, publisher=publisher, origin=origin), record)
 
 
 class Outgoing(NamedTuple):

@@ -37,6 +37,8 @@ class Kept(NamedTuple):
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
     truncated: bool = False
+    field: str = ""
+    detail: str = ""
 
     @property
     def origin(self) -> str:
@@ -133,6 +135,8 @@ def read_letter(record: Record) -> Kept:
             value=None if texts["deadletter-value"] == _NULL else record.value,
             headers=tuple((name, None if v is None else b64decode(v)) for name, v in own),
             truncated=_TRUNCATED in texts,
+            field=texts["deadletter-field"],
+            detail=texts["deadletter-detail"],
         )
     except KeyError as missing:
         raise ValueError(f"it has no header {missing}") from missing

@@ -5,7 +5,7 @@ says why and at which field, and the topic's owner keeps the record as a dead le
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -22,7 +22,6 @@ from shared.events.envelope import (
     MAX_OUTSIDE_EVENT_BYTES,
     Event,
     Fact,
-    ServiceFact,
     Topic,
 )
 from shared.events.fields import MIN_INSTANT
@@ -98,12 +97,14 @@ MISROUTED = Misrouted()
 class Reading:
     """A topic that a service reads, and the facts on it that it handles.
 
-    `ServiceFact` itself stands for every fact of the topic, known or not yet: of such a fact only
-    its subject, version and deadlines are read.
+    One that is none of the topic's stands for every fact of it, known or not yet: of such a fact
+    only what that one names is read (of `ServiceFact`: its subject, version and deadlines). `read`
+    is for a topic that holds no events: it makes one of a record, or None.
     """
 
     topic: Topic
     facts: tuple[type[Fact], ...]
+    read: Callable[[Record], Event[Any] | None] | None = None
 
 
 PARTITIONS_KEPT = 65_536
@@ -147,15 +148,18 @@ class Decoder:
         self._owned = {r.topic.name for r in readings if r.topic.owner in {None, service}}
         self._handled: dict[str, Mapping[str, type[Event[Any]]]] = {}
         self._every: dict[str, type[Event[Any]]] = {}
+        self._read: dict[str, Callable[[Record], Event[Any] | None]] = {}
         for reading in readings:
             name = reading.topic.name
-            if ServiceFact in reading.facts:
-                self._every[name] = Event[ServiceFact]
+            for fact in set(reading.facts).difference(reading.topic.facts):
+                self._every[name] = Event[fact]  # type: ignore[valid-type]
             self._handled[name] = {
                 fact.TYPE: reading.topic.models[fact.TYPE]
                 for fact in reading.facts
-                if fact is not ServiceFact
+                if fact in reading.topic.facts
             }
+            if reading.read is not None:
+                self._read[name] = reading.read
 
     def owns(self, topic: str) -> bool:
         """Whether this service keeps what is no event on the topic: one from outside that it owns,
@@ -171,6 +175,8 @@ class Decoder:
         `timeline` translates the record's arrival to business time, for the limit on the future.
         """
         topic = self._topics[record.topic]
+        if (read := self._read.get(topic.name)) is not None:
+            return read(record)
         value = structured(record)
         if isinstance(value, NotAnEvent):
             return value

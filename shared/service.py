@@ -21,13 +21,15 @@ class Received(NamedTuple):
 
     `at` is when it reached the log, in business time; `answers` are the replies to the service's
     questions about it, one per entry of its `asks`, None where that asks nothing; `publisher` the
-    service of ours that published it, None for the outside.
+    service of ours that published and counts it, None for the outside; `origin` where its record
+    lies, as topic:partition:offset, empty for what arises in the task itself.
     """
 
     event: Event[Any]
     at: datetime
     answers: tuple[Any, ...] = ()
     publisher: str | None = None
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,13 +135,14 @@ class Service(Generic[S]):
     crossing: Crossing | None = None
     topic_of: Mapping[type[Fact], Topic] = field(init=False, repr=False)
     publisher_of: Mapping[str, str | None] = field(init=False, repr=False)
-    """By the name of a topic that it reads."""
+    """By the name of a topic that it reads: who counts its facts, None where nobody does."""
 
     def __post_init__(self) -> None:
         topics = (*self.publishes, self.journal)
         topic_of = {fact: topic for topic in topics for fact in topic.facts}
         object.__setattr__(self, "topic_of", topic_of)
-        publisher_of = {reading.topic.name: reading.topic.publisher for reading in self.reads}
+        topics_read = [reading.topic for reading in self.reads]
+        publisher_of = {t.name: t.publisher if t.counted else None for t in topics_read}
         object.__setattr__(self, "publisher_of", publisher_of)
 
     @property

@@ -109,13 +109,15 @@ class Topic:
     """A topic of events, the facts that may lie on it, and who answers for it.
 
     `publisher` is the service of ours that writes it, None for a topic from outside; `owner` is the
-    service that dead-letters what is no event on a topic from outside, one owner each.
+    service that dead-letters what is no event on a topic from outside, one owner each. Where the
+    facts are not `counted`, several have the same version: they are told apart by their ids.
     """
 
     name: str
     facts: tuple[type[Fact], ...]
     publisher: str | None = None
     owner: str | None = None
+    counted: bool = True
     models: Mapping[str, type[Event[Any]]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

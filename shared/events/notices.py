@@ -52,4 +52,4 @@ class NoticeRequested(Fact):
     detail: OptionalText = ""
 
 
-NOTICES = Topic(name="notices", facts=(NoticeRequested,), publisher="fulfillment")
+NOTICES = Topic(name="notices", facts=(NoticeRequested,), publisher="fulfillment", counted=False)
