@@ -9,7 +9,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from services.cli.app import app
-from services.cli.policy.sentences import SENTENCES, sentences, value_of
 from shared.policy import Policy
 from shared.policy_fields import (
     DEFAULT_HANDLING_DAYS,
@@ -17,6 +16,7 @@ from shared.policy_fields import (
     FraudLimits,
     TransitDays,
 )
+from shared.policy_sentences import SENTENCES, sentences, value_of
 
 OTHER: dict[str, Any] = {
     "marketplace_id": "A39IBJ37TRP1C6",

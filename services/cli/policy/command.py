@@ -12,10 +12,10 @@ import typer
 
 from services.cli.exit_codes import EXIT_USAGE
 from services.cli.policy.example import FRIDAY, Step, worked_through
-from services.cli.policy.sentences import sentences
 from shared.events.fields import ServiceLevel
 from shared.policy import Policy, read_policy
 from shared.policy_files import PolicyError
+from shared.policy_sentences import sentences
 from shared.spreadsheet import printable
 
 COLUMNS = 100
