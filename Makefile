@@ -11,6 +11,7 @@ PYTHON ?= python3.12 python3.11 python3.13 python3
 TEST_WORKERS ?= 3
 
 VENV := .venv
+WEB := services/dashboard/web
 BIN := $(VENV)/bin
 
 SHELL := bash
@@ -31,9 +32,9 @@ INSTALLED := $(BIN)/uv pip install --quiet --python $(BIN)/python --dry-run --of
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.setup ## make .venv with what the system runs on
+setup: $(VENV)/.setup $(WEB)/node_modules/.setup ## make .venv with what the system runs on
 
-setup-dev: $(VENV)/.setup-dev ## add what the tests and checks need
+setup-dev: $(VENV)/.setup-dev $(WEB)/node_modules/.setup ## add what the tests and checks need
 
 demo: setup ## an order's whole life on this machine alone; a minute and a half when it is idle
 	@$(BIN)/orderflow demo
@@ -76,7 +77,7 @@ lock: setup-dev ## bring the lock files in step with pyproject.toml, moving no v
 
 clean: ## remove .venv and all that was made by running, leaving the files of the project
 	rm -rf $(VENV) .orderflow .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	rm -rf build orderflow.egg-info
+	rm -rf build orderflow.egg-info $(WEB)/node_modules
 	find services shared tests -name __pycache__ -prune -exec rm -rf {} +
 
 PROBE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
@@ -115,6 +116,13 @@ $(VENV)/.setup: $(BIN)/python requirements.lock pyproject.toml
 	$(call install,requirements.lock)
 	@$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
+
+# What the dashboard is live with. Its pages are read without, too: where there is no npm, or it
+# reaches no registry, set-up goes on.
+$(WEB)/node_modules/.setup: $(WEB)/package-lock.json
+	@if command -v npm >/dev/null && npm ci --prefix $(WEB) --ignore-scripts --no-audit --no-fund \
+		--loglevel=error; then touch $@; \
+	else echo 'Without npm the dashboard has no live pages and no plots; make setup tries again.'; fi
 
 $(VENV)/.setup-dev: $(VENV)/.setup requirements-dev.lock
 	$(call install,requirements-dev.lock)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
@@ -221,6 +221,19 @@ async def group_members(servers: str, group: str) -> int:
             ) from None
     found = [group for response in responses for group in response.to_object()["groups"]]
     return sum(len(group["members"]) for group in found)
+
+
+async def group_offsets(
+    servers: str, group: str, topics: Iterable[str], partitions: int
+) -> dict[tuple[str, int], int]:
+    """The offsets that a consumer group has committed of some topics, by topic and partition; none
+    where nobody knows it. Raises TransientError.
+    """
+    # Each is named, since the embedded broker does not know the question for all.
+    asked = [TopicPartition(topic, p) for topic in topics for p in range(partitions)]
+    async with _admin(servers) as admin, asyncio.timeout(ASK_TIMEOUT_S):
+        found = await admin.list_consumer_group_offsets(group, partitions=asked)
+    return {(tp.topic, tp.partition): each.offset for tp, each in found.items() if each.offset >= 0}
 
 
 async def found_settings(servers: str, names: Iterable[str]) -> dict[str, dict[str, str]]:

@@ -105,6 +105,12 @@ class Settings(BaseSettings):
     health_port: int = Field(
         0, ge=0, le=65_535, description="a port from 1 to 65535, or 0 for any free one"
     )
+    dashboard_host: str = Field(
+        "127.0.0.1", min_length=1, description="the address to serve the dashboard's pages on"
+    )
+    dashboard_port: int = Field(
+        0, ge=0, le=65_535, description="a port from 1 to 65535, or 0 for any free one"
+    )
     log_level: _LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     log_format: Literal["json", "console"] = Field("json", description="json or console")
 

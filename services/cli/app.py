@@ -38,6 +38,7 @@ COMMANDS = {
     "report": "services.cli.report:report",
     "upload": "services.cli.upload:upload",
     "run": "services.cli.run:run",
+    "pages": "services.cli.pages:pages",
     "rebuild": "services.cli.rebuild:rebuild",
     "reconcile": "services.cli.reconcile:reconcile",
 }

@@ -35,6 +35,9 @@ from shared.worker import Calls
 CALLS: Mapping[str, Calls] = {ServiceName.PAYMENT: payment_calls}
 """What services ask of the outside: what of it has no final answer is pending again."""
 
+LOOKERS = frozenset({ServiceName.DASHBOARD})
+"""Whose Redis holds only what others decided: it is made anew, whatever is there."""
+
 Progressed = Callable[[int, int], None]
 """Hears the partition that is in work, and how many facts of it were read."""
 
@@ -60,6 +63,7 @@ def rebuild(
     """Rebuild a service's Redis from its journal; end its workers before.
 
     What is there stays, and is brought up to the journal: run it again after an interruption.
+    Dashboard's is forgotten first, and made of what all others published.
     """
     settings = settings_here(data_dir)
     with shown(f"Rebuilding {service}", quiet=as_json) as told:
@@ -149,6 +153,8 @@ async def rebuild_all(service: Service[Any], settings: Settings, told: Progresse
     """
     done = []
     async with bench(service, settings) as ours:
+        if service.name in LOOKERS:
+            await forget_all(ours)
         await forget_wrong_answers(ours)
         for partition in range(ours.partitions):
             told(partition, 0)
@@ -156,6 +162,24 @@ async def rebuild_all(service: Service[Any], settings: Settings, told: Progresse
             left_out = sum(opened.left_out.values())
             done.append(Rebuilt(partition, opened.number, opened.facts, left_out))
     return done
+
+
+async def forget_all(ours: Bench) -> None:
+    """Delete all that a service has in Redis, how far it is first: interrupted, it begins anew."""
+    pipeline = Pipeline(ours.redis)
+    for partition in range(ours.partitions):
+        PartitionStore(ours.redis, ours.service.name, partition).forget(pipeline)
+    await pipeline.run()
+    await delete(ours.redis, f"{{{ours.service.name}:*")
+
+
+async def delete(redis: Redis, pattern: str) -> None:
+    """Delete the keys of a pattern."""
+    async for keys in scan(redis, pattern):
+        pipeline = Pipeline(redis)
+        for key in keys:
+            pipeline.queue("DEL", key)
+        await pipeline.run()
 
 
 async def forget_wrong_answers(ours: Bench) -> None:
@@ -171,11 +195,7 @@ async def forget_wrong_answers(ours: Bench) -> None:
         return
     async for _ in scan(ours.redis, ours.service.documents.pattern):
         return
-    async for keys in scan(ours.redis, crossing.pattern):
-        pipeline = Pipeline(ours.redis)
-        for key in keys:
-            pipeline.queue("DEL", key)
-        await pipeline.run()
+    await delete(ours.redis, crossing.pattern)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from services.cli.differences import (
 )
 from services.cli.exit_codes import EXIT_FAILED
 from services.cli.rebuild import Bench, Progressed, bench, built, rebuild_all, shown
-from services.cli.run import ServiceName
+from services.cli.run import ORDER_SERVICES, ServiceName
 from services.simulator.memory_redis import MemoryRedis, connect_to
 from services.simulator.network import Beside
 from services.simulator.scripts import TWINS
@@ -44,7 +44,7 @@ class _OnlyRead(KafkaLog):
 
 def reconcile(
     services: Annotated[
-        list[ServiceName] | None, typer.Argument(help="By default all of them.")
+        list[ServiceName] | None, typer.Argument(help="By default all that move orders.")
     ] = None,
     apply: Annotated[
         bool, typer.Option("--apply", help="Make what differs anew from the facts.")
@@ -59,7 +59,7 @@ def reconcile(
     settings = settings_here(data_dir)
     found: list[Difference] = []
     left: list[Difference] = []
-    for name in services or list(ServiceName):
+    for name in services or ORDER_SERVICES:
         service = built(name, settings)
         with shown(f"Recounting {name}", quiet=as_json) as told:
             differences = asyncio.run(recount(service, settings, told))

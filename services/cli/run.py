@@ -14,6 +14,11 @@ class ServiceName(StrEnum):
     PAYMENT = "payment"
     FULFILLMENT = "fulfillment"
     DEADLINES = "deadlines"
+    DASHBOARD = "dashboard"
+
+
+ORDER_SERVICES = tuple(name for name in ServiceName if name is not ServiceName.DASHBOARD)
+"""Those that an order's life needs: dashboard only looks on."""
 
 
 def run(service: Annotated[ServiceName, typer.Argument()]) -> None:

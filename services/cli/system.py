@@ -15,7 +15,7 @@ from typing import Any
 
 from services.cli.addresses import published
 from services.cli.child_process import Ended, Processes
-from services.cli.run import ServiceName
+from services.cli.run import ORDER_SERVICES, ServiceName
 from services.cli.server import HOST, free_port
 from services.cli.stack import Servers, start_servers
 from services.cli.topics import make_topics
@@ -32,6 +32,10 @@ POLL_S = 0.1
 ASK_LIMIT_S = 2.0
 """For one answer about health; a process that is that busy is asked again."""
 
+
+PAGES = "pages"
+"""The process that serves the dashboard's pages; it tells its health at the address of these."""
+EVERYTHING = (*ServiceName, PAGES)
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -52,6 +56,11 @@ class System:
     def health_url(self, service: str) -> str:
         """Where a person reads a service's health."""
         return f"http://{HOST}:{self.health_ports[service]}/health"
+
+    @property
+    def pages_url(self) -> str:
+        """Where a person opens the dashboard."""
+        return f"http://{HOST}:{self.health_ports[PAGES]}/"
 
     def health(self, service: str) -> dict[str, Any] | None:
         """What a service says about itself now (shared/health.py); None while it does not."""
@@ -90,7 +99,7 @@ class System:
 def system(
     data_dir: Path,
     *,
-    services: Sequence[str] = tuple(ServiceName),
+    services: Sequence[str] = ORDER_SERVICES,
     partitions: int | None = None,
     kafka_bootstrap_servers: str | None = None,
     redis_url: str | None = None,
@@ -166,7 +175,8 @@ def _told(settings: Settings, name: str) -> str | None:
 
 def _command(service: str) -> tuple[str, ...]:
     # -P: a directory `services` where the user stands is not ours.
-    return (sys.executable, "-P", "-m", "services.cli.app", "run", service)
+    command = (PAGES,) if service == PAGES else ("run", service)
+    return (sys.executable, "-P", "-m", "services.cli.app", *command)
 
 
 def _environment(settings: Settings, health_port: int) -> dict[str, str]:
@@ -175,4 +185,6 @@ def _environment(settings: Settings, health_port: int) -> dict[str, str]:
         "REDIS_URL": settings.redis_url,
         "HEALTH_HOST": HOST,
         "HEALTH_PORT": str(health_port),
+        "DASHBOARD_HOST": HOST,
+        "DASHBOARD_PORT": str(health_port),
     }

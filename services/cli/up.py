@@ -7,8 +7,7 @@ import typer
 
 from services.cli.addresses import DEFAULT_DATA_DIR, DataDir
 from services.cli.exit_codes import EXIT_FAILED
-from services.cli.run import ServiceName
-from services.cli.system import System, system, until_signaled
+from services.cli.system import EVERYTHING, System, system, until_signaled
 from shared.settings import MAX_PARTITIONS
 
 WATCH_S = 0.2
@@ -28,13 +27,15 @@ def up(
 ) -> None:
     """Start Kafka, Redis and all services; Ctrl-C ends them together."""
     began_s = time.monotonic()
-    services = () if servers_only else tuple(ServiceName)
+    services = () if servers_only else EVERYTHING
     starting = system(
         data_dir, services=services, partitions=partitions, wiped=wipe, say=typer.echo
     )
     with until_signaled(), starting as all_:
         for name in all_.health_ports:
             typer.echo(f"{name:<12} {all_.health_url(name)}   log {all_.processes[name].log}")
+        if services:
+            typer.echo(f"Dashboard: {all_.pages_url}")
         typer.echo(f"Data of Kafka and Redis: {data_dir.resolve()}")
         typer.echo(f"Ready after {time.monotonic() - began_s:.1f} s. Ctrl-C ends all.")
         _watch(all_)

@@ -6,6 +6,7 @@ The dead-letter topic holds no events and is apart (`shared/kafka.py`).
 from collections.abc import Mapping
 
 from shared.events.carrier import TRACKING
+from shared.events.dashboard import DASHBOARD_EVENTS
 from shared.events.deadlines import DEADLINES_EVENTS
 from shared.events.envelope import Fact, Topic
 from shared.events.fulfillment import FULFILLMENT_EVENTS
@@ -25,6 +26,7 @@ PUBLISHED = (
     FULFILLMENT_EVENTS,
     NOTICES,
     DEADLINES_EVENTS,
+    DASHBOARD_EVENTS,
 )
 TOPICS = (*FROM_OUTSIDE, *PUBLISHED)
 

@@ -14,7 +14,7 @@ import redis
 from services.cli.child_process import ChildProcess, Processes, stop_all
 from services.cli.kafka_server import LocalKafka
 from services.cli.redis_server import LocalRedis
-from services.cli.run import ServiceName
+from services.cli.run import ORDER_SERVICES
 from services.cli.server import LocalServer, Server, free_port
 from services.cli.system import System
 from tests.support.market import Market, open_market
@@ -56,7 +56,7 @@ async def test_p1_to_p6_each_service_is_killed_under_load_and_nothing_is_lost_or
     market: Market, running: System
 ) -> None:
     async with market.trade():
-        for name in ServiceName:
+        for name in ORDER_SERVICES:
             await market.orders_come(25)
             running.processes[name].kill()
             await market.orders_come(5)
@@ -74,7 +74,7 @@ async def test_p1_to_p6_services_are_killed_at_any_time_even_while_they_start(
     rng = Random(seed)
     async with market.trade():
         for _ in range(rng.randint(3, 5)):
-            process = running.processes[rng.choice(list(ServiceName))]
+            process = running.processes[rng.choice(ORDER_SERVICES)]
             await market.orders_come(rng.randint(1, 30))
             process.kill()
             await market.orders_come(rng.randint(0, 8))
@@ -141,7 +141,7 @@ async def test_sigterm_ends_each_service_in_time_under_load_and_leaves_nothing_u
     market: Market, running: System
 ) -> None:
     async with market.trade():
-        for name in ServiceName:
+        for name in ORDER_SERVICES:
             await market.orders_come(10)
             ended = await sigterm(running.processes[name])
             assert ended == {name: 0}
@@ -162,10 +162,10 @@ async def test_sigterm_ends_every_service_in_time_while_a_server_is_away(
         await market.orders_come(20)
         await asyncio.to_thread(server.kill)
         await market.orders_come(10)
-        ended = await sigterm(*(running.processes[name] for name in ServiceName))
-        assert ended == dict.fromkeys(ServiceName, 0)
+        ended = await sigterm(*(running.processes[name] for name in ORDER_SERVICES))
+        assert ended == dict.fromkeys(ORDER_SERVICES, 0)
         await asyncio.to_thread(server.restart)
-        for name in ServiceName:
+        for name in ORDER_SERVICES:
             running.processes[name].start()
         await asyncio.to_thread(running.wait_until_ready)
 

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 import redis
 
-from services.cli.run import ServiceName
+from services.cli.run import ORDER_SERVICES
 from tests.support.compose import Composed, composed, skip_without_engine
 from tests.support.market import Market, open_market
 
@@ -39,7 +39,7 @@ async def market(project: Composed) -> AsyncIterator[Market]:
 
 
 def test_no_service_is_root_or_can_write_to_its_image(project: Composed) -> None:
-    for found in project.inspect(*ServiceName):
+    for found in project.inspect(*ORDER_SERVICES):
         assert found["Config"]["User"] == "10001:10001"
         assert found["HostConfig"]["ReadonlyRootfs"]
         assert found["HostConfig"]["CapDrop"] == ["ALL"]
@@ -75,7 +75,7 @@ def test_prometheus_reads_every_service_and_all_alerts(project: Composed) -> Non
         time.sleep(0.5)
     ready = asked("query?query=orderflow_ready")["result"]
     assert {one["metric"]["job"]: one["value"][1] for one in ready} == dict.fromkeys(
-        ServiceName, "1"
+        ORDER_SERVICES, "1"
     )
     (group,) = asked("rules")["groups"]
     assert {rule["health"] for rule in group["rules"]} <= {"ok", "unknown"}, "none is wrong"
@@ -100,6 +100,6 @@ async def test_p1_to_p6_containers_are_killed_and_then_all_made_anew_on_their_vo
 
 
 def test_a_service_that_is_told_to_stop_ends_well(project: Composed) -> None:
-    project.compose("stop", *ServiceName)
+    project.compose("stop", *ORDER_SERVICES)
 
-    assert {found["State"]["ExitCode"] for found in project.inspect(*ServiceName)} == {0}
+    assert {found["State"]["ExitCode"] for found in project.inspect(*ORDER_SERVICES)} == {0}

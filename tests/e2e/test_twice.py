@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 import pytest_asyncio
 
-from services.cli.run import ServiceName
+from services.cli.run import ORDER_SERVICES
 from services.cli.system import System
 from shared.events.notices import NoticeRequested
 from shared.events.payment import RefundRequested, VoidRequested
@@ -71,7 +71,7 @@ async def test_p3_all_that_kafka_holds_delivered_again_is_no_news_and_deadlines_
 
     running.processes.stop()
     await set_back_to_the_beginning(market)
-    for name in ServiceName:
+    for name in ORDER_SERVICES:
         running.processes[name].start()
     await asyncio.to_thread(running.wait_until_ready)
     await market.settle()

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from services.cli.addresses import settings_here
 from services.cli.kafka_server import KafkaServer, choose_kafka
 from services.cli.run import ServiceName
+from services.cli.system import EVERYTHING
 from shared.events.envelope import Event
 from shared.events.inventory import STOCK_LEVELS, StockLevelChanged
 from shared.kafka import create_topics, topic_settings
@@ -54,7 +55,7 @@ def test_up_says_what_it_chose_and_where_everything_is(running: Up) -> None:
 
     assert re.match(r"(Apache Kafka|embedded Kafka).* on 127\.0\.0\.1:\d+, ", kafka)
     assert re.match(r"Redis \S+ on 127\.0\.0\.1:\d+, ", redis)
-    assert topics == "12 topics with 4 partitions each, 12 of them new"
+    assert topics == "13 topics with 4 partitions each, 13 of them new"
     for service in ServiceName:
         line = re.search(rf"{service} +(http://\S+/health) +log (\S+)", running.said)
         assert line, running.said
@@ -152,7 +153,7 @@ def test_sigterm_ends_everything_in_time_and_what_was_stored_is_there_again(
 
     assert code == 0
     assert first.said.endswith("Ended.\n")
-    assert len(started) == 2 + len(ServiceName)
+    assert len(started) == 2 + len(EVERYTHING)
     assert [pid for pid in started if not gone(pid, within_s=0)] == []
     assert took_s < ENDS_WITHIN_S
     assert not (tmp_path / ".orderflow" / "addresses").exists()
@@ -220,7 +221,7 @@ def test_kill_9_of_up_leaves_no_child_wherever_the_user_stands(tmp_path: Path) -
     with up(tmp_path, env=NO_PROGRAMS) as started:
         started.wait_until_said("Ready after")
         processes = children(started.process.pid)
-        assert len(processes) == 2 + len(ServiceName)
+        assert len(processes) == 2 + len(EVERYTHING)
         started.process.kill()
 
         assert [pid for pid in processes if not gone(pid, within_s=5)] == []

@@ -3,18 +3,23 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
+import httpx
 import pytest
 import pytest_asyncio
 from redis import Redis
 
-from services.cli.run import ServiceName
-from services.cli.system import System
+from services.cli.run import ORDER_SERVICES
+from services.cli.system import EVERYTHING, System
+from services.dashboard.app import build as build_dashboard
+from services.dashboard.follower import LOOK_EVERY_S
+from services.deadlines.store import ledger_key
 from shared.events.carrier import TRACKING, PackageDelivered
 from shared.events.envelope import Event, Fact, Topic
 from shared.events.gateway import (
@@ -27,6 +32,7 @@ from shared.events.gateway import (
 from shared.events.storefront import ORDERS, CancelRequested
 from shared.events.warehouse import STOCK, StockAdjusted, stock_subject
 from shared.kafka import group_members, producer_of
+from shared.rest import Part, Rest
 from tests.support.market import Market, open_market
 from tests.support.own_system import own_system
 from tests.support.stored import KEYS, keys_of, positions, stored
@@ -47,7 +53,9 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with own_system(tmp_path_factory.mktemp("rebuild"), partitions=PARTITIONS) as running:
+    with own_system(
+        tmp_path_factory.mktemp("rebuild"), partitions=PARTITIONS, services=EVERYTHING
+    ) as running:
         yield running
 
 
@@ -144,7 +152,7 @@ async def start(market: Market, running: System, service: str) -> None:
     await market.settle()
 
 
-@pytest.mark.parametrize("service", [name.value for name in ServiceName])
+@pytest.mark.parametrize("service", [name.value for name in ORDER_SERVICES])
 async def test_p6_an_emptied_redis_is_rebuilt_to_what_it_was(
     market: Market, running: System, redis: Redis, service: str
 ) -> None:
@@ -166,6 +174,53 @@ async def test_p6_an_emptied_redis_is_rebuilt_to_what_it_was(
     await start(market, running, service)
     assert positions(redis, service) == stood
     assert stored(redis, service) == was
+
+
+async def test_the_dashboard_shows_all_orders_and_is_rebuilt_to_what_it_showed(
+    market: Market, running: System, redis: Redis
+) -> None:
+    await seen_by_the_dashboard(market, running)
+    was = views(redis)
+    assert shown(running) == f"{len(was)} orders"
+    await end(running, "dashboard")
+    redis.set("{dashboard:0}:doc:ORDER-of-nobody", b"{}")
+    redis.delete(*list(redis.scan_iter("{dashboard:*}:orders")))
+
+    code, report, said = await command(running, "rebuild", "dashboard")
+
+    assert code == 0, said
+    assert sum(one["facts"] for one in report["partitions"]) > len(was)
+    assert views(redis) == was
+    await start(market, running, "dashboard")
+    await seen_by_the_dashboard(market, running)
+    assert views(redis) == was
+    assert shown(running) == f"{len(was)} orders"
+
+
+async def seen_by_the_dashboard(market: Market, running: System) -> None:
+    """Wait until its projection has read all that there is, and its pages know."""
+    watch = market.observer
+    parts = [Part(build_dashboard(), watch.redis)]
+    await Rest(parts, watch.rest.reader, watch.clock, ledger_key).wait_for_rest(30)
+    await asyncio.sleep(2 * LOOK_EVERY_S)
+
+
+def views(redis: Redis) -> Mapping[str, Any]:
+    """What it shows of each order: which topic was read first is chance, and for tracing only."""
+    found: dict[str, Any] = {}
+    for key in redis.scan_iter("{dashboard:*}:doc:*", count=1_000):
+        stored: Any = json.loads(redis.get(key) or b"")
+        rows = key.partition(b":doc:")[0] + b":orders"
+        row = redis.hget(cast("str", rows), subject_of(key))
+        if stored["state"].get("order"):
+            found[subject_of(key)] = (stored["state"], stored["passed"], json.loads(row or "0"))
+    return found
+
+
+def shown(running: System) -> str:
+    """How many orders the list of the pages says that there are."""
+    page = httpx.get(f"{running.pages_url}orders", timeout=10).text
+    return re.search(r"([\d,]+ orders)", page)[1]  # type: ignore[index]
 
 
 async def test_p1_p2_what_redis_holds_otherwise_than_the_facts_say_is_named_and_mended(

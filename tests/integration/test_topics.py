@@ -99,7 +99,10 @@ def test_check_makes_nothing_and_names_what_is_missing(embedded: KafkaServer) ->
     shown = topics(embedded, "--check")
 
     assert shown.exit_code == 3
-    assert "has no topic dead-letters, deadlines.events, fulfillment.events" in shown.stderr
+    assert (
+        "has no topic dashboard.events, dead-letters, deadlines.events, fulfillment.events"
+        in shown.stderr
+    )
     assert "Create the topics with `orderflow topics`" in shown.stderr
     assert counts(embedded) == {"orders": 12}
 
@@ -108,7 +111,7 @@ def test_more_copies_than_brokers_are_refused_with_kafkas_reason(embedded: Kafka
     shown = topics(embedded, "--replication", "2")
 
     assert shown.exit_code == 3
-    assert "Kafka did not make dead-letters: InvalidReplicationFactorError" in shown.stderr
+    assert "Kafka did not make dashboard.events: InvalidReplicationFactorError" in shown.stderr
 
 
 @pytest.mark.real_kafka

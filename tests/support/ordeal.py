@@ -8,7 +8,7 @@ from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
 
 from services.cli.child_process import ChildProcess, Processes, stop_all
-from services.cli.run import ServiceName
+from services.cli.run import ORDER_SERVICES
 from services.cli.server import free_port
 from services.cli.system import System
 from tests.support.market import Market
@@ -112,4 +112,4 @@ async def check(market: Market, running: System) -> None:
     assert running.ended() == ()
 
 
-SERVICES = tuple(name.value for name in ServiceName)
+SERVICES = tuple(name.value for name in ORDER_SERVICES)

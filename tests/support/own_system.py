@@ -1,11 +1,12 @@
 """A system that one module of tests has for itself, and may break."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from services.cli.run import ORDER_SERVICES
 from services.cli.system import System, system
 
 _SHARED = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLOCK_REDIS_URL", "PARTITIONS")
@@ -13,7 +14,11 @@ _SHARED = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLOCK_REDIS_URL", "PARTITION
 
 @contextmanager
 def own_system(
-    data_dir: Path, *, partitions: int, env: Mapping[str, str] | None = None
+    data_dir: Path,
+    *,
+    partitions: int,
+    env: Mapping[str, str] | None = None,
+    services: Sequence[str] = ORDER_SERVICES,
 ) -> Iterator[System]:
     """Start it with a Kafka and a Redis of its own, whatever the environment names; `env` is for
     its services.
@@ -21,5 +26,5 @@ def own_system(
     with pytest.MonkeyPatch.context() as environment:
         for name in _SHARED:
             environment.delenv(name, raising=False)
-        with system(data_dir, partitions=partitions, env=env) as running:
+        with system(data_dir, services=services, partitions=partitions, env=env) as running:
             yield running

@@ -19,7 +19,7 @@ from services.cli.demo.together import until_done
 from services.cli.demo.traffic import CATALOGUE, ERRANDS, stocking, traffic
 from services.cli.exit_codes import EXIT_FAILED
 from services.cli.server import free_port
-from services.cli.system import System, system, until_signaled
+from services.cli.system import EVERYTHING, System, system, until_signaled
 from shared.clock import fresh_token
 
 DATA_DIR = DEFAULT_DATA_DIR / "demo"
@@ -55,9 +55,17 @@ def demo(
     began_s = time.monotonic()
     endings: list[Ending | None] = []
     desk = Desk(free_port(), fresh_token())
-    starting = system(DATA_DIR, partitions=PARTITIONS, env=desk.environment(), wiped=True, say=say)
+    starting = system(
+        DATA_DIR,
+        services=EVERYTHING,
+        partitions=PARTITIONS,
+        env=desk.environment(),
+        wiped=True,
+        say=say,
+    )
     with until_signaled(), starting as running:
         say(f"Ready after {time.monotonic() - began_s:.0f} s.", _programme(orders), sep="\n")
+        say(f"Watch it in a browser, too: {running.pages_url}")
         endings.append(asyncio.run(_run(running, desk, console, seed, orders)))
     ending = endings[0] if endings else None
     if ending is None:

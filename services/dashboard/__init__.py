@@ -1,0 +1,1 @@
+"""Dashboard: shows what the others decided. It decides nothing."""

@@ -1,0 +1,50 @@
+"""The dashboard's projection, put together; its pages are served by a process of their own."""
+
+from services.dashboard.decisions import Kept, Told, decide
+from services.dashboard.letters import LETTERS, letter_event
+from services.dashboard.state import View, evolve
+from services.dashboard.store import documents
+from shared.decode import Reading
+from shared.events.dashboard import DASHBOARD_EVENTS
+from shared.events.deadlines import DEADLINES_EVENTS
+from shared.events.fulfillment import FULFILLMENT_EVENTS
+from shared.events.inventory import (
+    INVENTORY_EVENTS,
+    STOCK_LEVELS,
+    StockDepleted,
+    StockLevelChanged,
+)
+from shared.events.notices import NOTICES
+from shared.events.payment import PAYMENT_EVENTS
+from shared.service import Service
+from shared.worker import run
+
+
+def build() -> Service[View]:
+    """The service: it reads all that the others publish, and publishes nothing of it."""
+    return Service(
+        name="dashboard",
+        reads=(
+            Reading(FULFILLMENT_EVENTS, (Told,)),
+            Reading(PAYMENT_EVENTS, (Told,)),
+            Reading(INVENTORY_EVENTS, (Told,)),
+            Reading(DEADLINES_EVENTS, (Told,)),
+            Reading(NOTICES, (Told,)),
+            Reading(STOCK_LEVELS, (StockLevelChanged, StockDepleted)),
+            Reading(LETTERS, (Kept,), letter_event),
+        ),
+        journal=DASHBOARD_EVENTS,
+        decide=decide,
+        evolve=evolve,
+        documents=documents,
+        whole_journal=False,
+    )
+
+
+def main() -> None:
+    """Run the projection as this process."""
+    run(build())
+
+
+if __name__ == "__main__":
+    main()

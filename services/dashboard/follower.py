@@ -1,0 +1,93 @@
+"""Keeps an index in step with what the projection writes to Redis.
+
+At the start, and where it can not know what it missed, it reads a partition's lists whole; then,
+several times a second and in one trip for all partitions, what changed since.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+
+import structlog
+
+from services.dashboard.index import Index
+from services.dashboard.store import STREAMS, At, News, Views
+from shared.errors import TransientError
+
+LOOK_EVERY_S = 0.25
+"""Between two looks at what changed: a page shows a fact within a second of its commit."""
+LOOK_AGAIN_S = 1.0
+"""After one that failed."""
+
+_log = structlog.get_logger()
+
+Heard = Callable[[Collection[str]], None]
+"""Hears which subjects changed, as `order ID` and `stock SELLER/SKU`; `letters`, `refused` and
+`reached` where any came."""
+
+
+class Follower:
+    """Follows the lists of all partitions; `loaded` says that the index has all of them, `stale_s`
+    how long ago they were looked at last.
+    """
+
+    def __init__(self, views: Views, index: Index, heard: Heard = lambda _: None) -> None:
+        self.loaded = False
+        self._views = views
+        self._index = index
+        self._heard = heard
+        self._at: list[At] = []
+        self._looked_at_s = time.monotonic()
+
+    @property
+    def stale_s(self) -> float:
+        return time.monotonic() - self._looked_at_s
+
+    async def run(self) -> None:
+        """Follow for ever; an outage is waited out."""
+        while True:
+            try:
+                await self.look()
+                await asyncio.sleep(LOOK_EVERY_S)
+            except TransientError as error:
+                _log.warning("the lists can not be read", error=str(error))
+                await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def look(self) -> None:
+        """Bring the index up to what is in Redis now."""
+        if not self._at:
+            self._at = [await self._read_all(p) for p in range(self._views.partitions)]
+            self.loaded = True
+        for partition, news in enumerate(await self._views.news(self._at)):
+            if news.lost:
+                self._at[partition] = await self._read_all(partition)
+                self._heard(("everything",))
+            elif news.at != self._at[partition]:
+                await self._take(partition, news)
+        self._looked_at_s = time.monotonic()
+
+    async def _read_all(self, partition: int) -> At:
+        at = await self._views.ends(partition)
+        self._index.clear(partition)
+        async for rows in self._views.every(partition, "orders"):
+            self._index.put_orders(partition, rows)
+        async for rows in self._views.every(partition, "stock"):
+            self._index.put_stock(partition, rows)
+        for stream in STREAMS[1:]:
+            self._index.add(partition, stream, await self._views.kept(partition, stream, at))
+        return at
+
+    async def _take(self, partition: int, news: News) -> None:
+        kinds = {
+            "orders": ("order ", self._index.put_orders),
+            "stock": ("stock ", self._index.put_stock),
+        }
+        for name, (prefix, put) in kinds.items():
+            changed = [w.removeprefix(prefix) for w in news.changed if w.startswith(prefix)]
+            if changed:
+                rows = await self._views.rows(partition, name, changed)
+                put(partition, zip(changed, rows, strict=True))
+        for stream, values in news.came.items():
+            self._index.add(partition, stream, values)
+        self._at[partition] = news.at
+        self._heard([*news.changed, *(stream for stream, values in news.came.items() if values)])

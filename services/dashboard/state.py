@@ -1,0 +1,213 @@
+"""What is shown of one subject: an order with its timeline, a SKU's level, a dead letter."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from shared.documents import State
+from shared.events.envelope import Fact, OpenDeadline
+from shared.events.fields import Instant, Model, SellerId, Sku
+from shared.events.fulfillment import Order
+
+MAX_TIMELINE = 400
+"""Facts of one order: one that is late for its whole month has some 300. Of more, the first ones
+and the last ones are kept, and how many lie between."""
+KEPT_FIRST = 50
+MAX_CHANGES = 100
+"""Changes of one SKU's level that are shown, the last ones."""
+
+Kind = Literal["order", "stock", "letter"]
+
+
+class Entry(NamedTuple):
+    """One fact of a timeline; stored as an array, since an order has some thirty.
+
+    `late_ms` is how long after its time it reached the log, in business time; `id` and `cause` are
+    an event's id, of ours its first 8 characters; `cause_source` is the cause's, of one from
+    outside; `said` are those of its members that say what happened, and name nobody.
+    """
+
+    type: str
+    time_ms: int
+    late_ms: int
+    topic: str
+    offset: int
+    id: str
+    cause: str
+    cause_source: str
+    said: dict[str, Any]
+
+
+class Change(NamedTuple):
+    """One change of a SKU's level, and the level after it."""
+
+    version: int
+    time_ms: int
+    on_hand_change: int
+    reserved_change: int
+    on_hand: int
+    reserved: int
+    cause: str
+    cause_source: str
+
+
+class Level(Model):
+    """A SKU's units now.
+
+    `opening_*` are those before the first change that was seen, `changed_*` what all changes since
+    add up to; of `missed` versions the changes were not seen.
+    """
+
+    seller_id: SellerId
+    sku: Sku
+    version: int
+    on_hand: int
+    available: int
+    reserved: int
+    changed_at: Instant
+    opening_on_hand: int
+    opening_reserved: int
+    changed_on_hand: int
+    changed_reserved: int
+    missed: int = 0
+    changes: Annotated[tuple[Change, ...], Field(max_length=MAX_CHANGES)] = ()
+
+    @property
+    def adds_up(self) -> bool | None:
+        """P1: units are available or reserved, none of both below zero, and the changes make them;
+        None where changes were missed.
+        """
+        units = self.on_hand == self.available + self.reserved
+        if not units or min(self.on_hand, self.available, self.reserved) < 0:
+            return False
+        if self.missed:
+            return None
+        return (self.on_hand, self.reserved) == (
+            self.opening_on_hand + self.changed_on_hand,
+            self.opening_reserved + self.changed_reserved,
+        )
+
+
+class Letter(Model):
+    """A dead letter; its record lies in the topic of dead letters, at `offset`."""
+
+    origin: str
+    service: str
+    reason: str
+    field: str = ""
+    detail: str = ""
+    subject: str = ""
+    offset: int
+    size_bytes: int
+    kept_at: Instant
+
+
+class View(State):
+    """What is shown of one subject, of the kind that it is.
+
+    `waits` are an order's open deadlines by who waits; `told` counts its facts, of which `timeline`
+    has the first and the last ones.
+    """
+
+    kind: Kind
+    order: Order | None = None
+    waits: Mapping[str, tuple[OpenDeadline, ...]] = {}
+    timeline: Annotated[tuple[Entry, ...], Field(max_length=MAX_TIMELINE)] = ()
+    told: int = 0
+    level: Level | None = None
+    letter: Letter | None = None
+
+    @property
+    def lingers(self) -> bool:
+        """Of an archived order, an unknown one and a dead letter nothing has to stay for ever."""
+        if self.kind == "stock":
+            return False
+        return self.order is None or self.order.archived_at is not None
+
+
+class FactShown(Fact):
+    """A fact about an order. Like the others here, it changes the view and goes nowhere."""
+
+    TYPE: ClassVar[str] = "dashboard.fact_shown.v1"
+
+    publisher: str
+    entry: Entry
+    order: Order | None = None
+    waits: tuple[OpenDeadline, ...] | None = None
+
+
+class LevelShown(Fact):
+    """A SKU's level after a change."""
+
+    TYPE: ClassVar[str] = "dashboard.level_shown.v1"
+
+    seller_id: SellerId
+    sku: Sku
+    available: int
+    change: Change
+
+
+class LetterShown(Fact):
+    """A dead letter was kept."""
+
+    TYPE: ClassVar[str] = "dashboard.letter_shown.v1"
+
+    letter: Letter
+
+
+def evolve(state: View | None, fact: Fact, time: datetime) -> View:
+    """The view after a fact."""
+    match fact:
+        case FactShown():
+            return _with_entry(state or View(kind="order"), fact)
+        case LevelShown():
+            known = state.level if state else None
+            return View(kind="stock", level=_level(known, fact, time))
+        case LetterShown():
+            return View(kind="letter", letter=fact.letter)
+    raise TypeError(f"{fact.TYPE} is no fact of dashboard")
+
+
+def place_in_time(entry: Entry) -> tuple[int, str, int]:
+    """Sorts facts by their time; which topic was read first makes no difference."""
+    return entry.time_ms, entry.topic, entry.offset
+
+
+def _with_entry(view: View, fact: FactShown) -> View:
+    timeline = tuple(sorted((*view.timeline, fact.entry), key=place_in_time))
+    if len(timeline) > MAX_TIMELINE:
+        timeline = timeline[:KEPT_FIRST] + timeline[KEPT_FIRST + 1 :]
+    changes: dict[str, Any] = {"timeline": timeline, "told": view.told + 1}
+    if fact.order is not None:
+        changes["order"] = fact.order
+    if fact.waits is not None:
+        waits = {**view.waits, fact.publisher: fact.waits}
+        changes["waits"] = {name: open_ for name, open_ in waits.items() if open_}
+    return view.model_copy(update=changes)
+
+
+def _level(known: Level | None, fact: LevelShown, time: datetime) -> Level:
+    change = fact.change
+    version = known.version if known else 0
+    first = known is None
+    return Level(
+        seller_id=fact.seller_id,
+        sku=fact.sku,
+        version=change.version,
+        on_hand=change.on_hand,
+        available=fact.available,
+        reserved=change.reserved,
+        changed_at=time,
+        opening_on_hand=(
+            known.opening_on_hand if known else change.on_hand - change.on_hand_change
+        ),
+        opening_reserved=(
+            known.opening_reserved if known else change.reserved - change.reserved_change
+        ),
+        changed_on_hand=(known.changed_on_hand if known else 0) + change.on_hand_change,
+        changed_reserved=(known.changed_reserved if known else 0) + change.reserved_change,
+        missed=(known.missed if known else 0) + (0 if first else change.version - version - 1),
+        changes=(*(known.changes if known else ()), change)[-MAX_CHANGES:],
+    )

@@ -1,0 +1,1 @@
+"""The pages: read what the projection wrote, and show it."""

@@ -1,0 +1,147 @@
+"""The process that serves the pages: it reads what the projection wrote, and decides nothing."""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from ipaddress import ip_address
+from socket import AF_INET, AF_INET6
+
+import structlog
+import uvicorn
+
+from services.dashboard.follower import Follower
+from services.dashboard.index import Index
+from services.dashboard.store import Views
+from services.dashboard.web.kafka_look import KafkaLook
+from services.dashboard.web.parts import Listeners, Parts
+from services.dashboard.web.site import site
+from shared import kafka
+from shared.clock import BusinessClock
+from shared.errors import IF_AWAY, OrderflowError, RefusedStart, TransientError
+from shared.events.fulfillment import FULFILLMENT_EVENTS
+from shared.policy import Policies
+from shared.redis import connect
+from shared.settings import Settings
+from shared.telemetry import configure
+
+NAME = "pages"
+EXIT_REFUSED = 3
+STOP_WITHIN_S = 3
+"""For answers that are on their way; live streams are cut."""
+
+SERVICES = ("inventory", "payment", "fulfillment", "deadlines", "dashboard")
+"""Whose progress the overview shows."""
+
+_log = structlog.get_logger()
+
+
+async def serve(settings: Settings) -> None:
+    """Serve the pages until SIGTERM.
+
+    Raises RefusedStart, and TransientError where Kafka or Redis is away at the start.
+    """
+    listening = listen(settings.dashboard_host, settings.dashboard_port)
+    policies = Policies.load(settings.policies_dir)
+    servers = settings.kafka_bootstrap_servers
+    partitions = await kafka.checked_partitions(servers, [FULFILLMENT_EVENTS.name])
+    async with AsyncExitStack() as stack:
+        redis, clock_redis = connect(settings.redis_url), connect(settings.clock_redis_url)
+        stack.push_async_callback(redis.aclose)
+        stack.push_async_callback(clock_redis.aclose)
+        clock = BusinessClock(clock_redis)
+        await clock.refresh()
+        look = KafkaLook(servers, partitions, SERVICES, clock)
+        stack.push_async_callback(look.close)
+        index, listeners, views = Index(), Listeners(), Views(redis, partitions)
+        stack.callback(index.close)
+        follower = Follower(views, index, listeners.tell)
+        parts = Parts(
+            index=index,
+            views=views,
+            follower=follower,
+            clock=clock,
+            policies=policies,
+            records=look,
+            standing=look,
+            listeners=listeners,
+        )
+        loops = (_serve(parts, listening), clock.run(), follower.run(), look.run())
+        running = [asyncio.ensure_future(loop) for loop in loops]
+        try:
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for loop in done:
+                loop.result()
+        finally:
+            for loop in running:
+                loop.cancel()
+
+
+async def _serve(parts: Parts, listening: socket.socket) -> None:
+    config = uvicorn.Config(
+        site(parts),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_WITHIN_S,
+    )
+    server = _Server(config)
+    loop = asyncio.get_running_loop()
+    for signal_ in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_, server.end)
+    host, port = listening.getsockname()[:2]
+    _log.info("serving pages", url=f"http://{host}:{port}/")
+    await server.serve(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that leaves signals to the process."""
+
+    def end(self) -> None:
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket for the pages, on this machine alone: whoever reaches it reads all of them."""
+    if not _is_loopback(host):
+        raise RefusedStart(
+            f"DASHBOARD_HOST is {host!r}, and there are no accounts",
+            "Use an address of this machine, such as 127.0.0.1",
+        )
+    try:
+        return socket.create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)
+    except OSError as error:
+        raise RefusedStart(
+            f"DASHBOARD_PORT {port} on DASHBOARD_HOST {host} can not be listened on:"
+            f" {error.strerror}",
+            "Choose another one, or 0 for any free one",
+        ) from error
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return False
+
+
+def main() -> None:
+    """Serve the pages as this process; ends it with the exit code."""
+    code = 0
+    try:
+        settings = Settings.load()
+        configure(NAME, settings)
+        asyncio.run(serve(settings))
+    except OrderflowError as error:
+        remedy = f"{IF_AWAY}\n" if isinstance(error, TransientError) else ""
+        sys.stderr.write(f"orderflow {NAME}: {error}\n{remedy}")
+        code = EXIT_REFUSED
+    sys.exit(code)

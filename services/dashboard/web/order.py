@@ -1,0 +1,186 @@
+"""One order: what it is, what it waits for, its money, and its whole timeline (R22)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.dashboard.rows import stuck_reasons
+from services.dashboard.state import KEPT_FIRST, MAX_TIMELINE, Entry, View
+from services.dashboard.web import show
+from services.dashboard.web.pages import not_found, page, parts_of
+from services.dashboard.web.words import reason, words_of
+from shared.clock import to_ms
+from shared.decode import partition_of
+from shared.events.deadlines import DEADLINES_EVENTS
+from shared.events.fulfillment import Order
+
+LATE_SHOWN_MS = 1_000
+"""A fact that reached the log later than this after its time says so."""
+
+DEADLINE_NAMES: Mapping[str, str] = {
+    "hold": "Hold ends",
+    "ship_by": "Late from",
+    "cancel_warning": "Seller is warned",
+    "shipment_unconfirmed": "Canceled if unconfirmed",
+    "pending_too_long": "Stuck if still pending",
+    "cancel_unanswered": "Stuck without an answer",
+    "package_lost": "Package counts as lost",
+    "return_overdue": "Return overdue",
+    "archive": "Archived",
+    "verification": "Payment refused if unverified",
+    "provider_answer": "Stuck without the provider's answer",
+    "parked": "What waits is given up",
+}
+
+
+class TimelineLine(NamedTuple):
+    """One fact on the page; `nth` counts them, `cause_nth` is the cause's, 0 where it has none
+    here.
+    """
+
+    nth: int
+    time_ms: int
+    words: str
+    type: str
+    service: str
+    late: str
+    cause_nth: int
+    cause: str
+    by: str
+    partition: int
+    topic: str
+    offset: int
+
+
+class Amount(NamedTuple):
+    """What one payment came to, in minor units of its currency."""
+
+    payment_id: str
+    currency: str
+    authorized: int
+    captured: int
+    returned: int
+
+
+class Waiting(NamedTuple):
+    """A deadline that is open."""
+
+    name: str
+    due_ms: int
+    by: str
+
+
+async def order(request: Request) -> Response:
+    """The page of an order; of an id that no order has, what was refused of it."""
+    parts, order_id = parts_of(request), request.path_params["order_id"]
+    view = await parts.views.view(order_id)
+    if view is None or view.kind != "order":
+        return not_found(request, f"There is no order {order_id}, and nothing was asked of one.")
+    partition = partition_of(order_id, parts.views.partitions)
+    revealed = request.query_params.get("show") == "personal"
+    return page(
+        request,
+        "order.html",
+        live=(f"order {order_id}",),
+        order_id=order_id,
+        order=view.order,
+        hidden=view.order is not None and is_hidden(view.order),
+        people=people(view.order, masked=not revealed) if view.order else {},
+        revealed=revealed,
+        timeline=timeline(view, partition, geared=parts.clock.timeline.geared),
+        left_out=max(view.told - len(view.timeline), 0),
+        left_out_after=KEPT_FIRST if view.told > MAX_TIMELINE else 0,
+        waiting=waiting(view),
+        payments=payments(view.timeline),
+        stuck=[reason(each) for each in stuck_reasons(view)],
+        to_ms=to_ms,
+    )
+
+
+def is_hidden(order_: Order) -> bool:
+    """R3: address, contact and prices are not the seller's before it has left Pending."""
+    return order_.ship_window is None
+
+
+def people(order_: Order, *, masked: bool) -> dict[str, list[str]]:
+    """Buyer and address, masked or not; nothing of them while they are hidden."""
+    if is_hidden(order_):
+        return {}
+    lines = {"Buyer": show.buyer_lines(order_.buyer, masked=masked)}
+    if order_.ship_address:
+        lines["Ships to"] = show.address_lines(order_.ship_address, masked=masked)
+    return lines
+
+
+def timeline(view: View, partition: int, *, geared: bool = False) -> list[TimelineLine]:
+    """All facts, by their time; at the same instant the cause before what it led to.
+
+    They lie on several topics, so offsets tell the order only within one. In a `geared` clock's
+    time milliseconds on the way are hours: how late a fact came says nothing.
+    """
+    by_id = {entry.id: entry for entry in view.timeline}
+
+    def depth(entry: Entry, seen: int = 0) -> int:
+        cause = by_id.get(entry.cause)
+        return 1 + depth(cause, seen + 1) if cause and seen < len(by_id) else 0
+
+    ordered = sorted(view.timeline, key=lambda e: (e.time_ms, depth(e), e.topic, e.offset))
+    place = {entry.id: nth for nth, entry in enumerate(ordered, 1)}
+    lines = [_line(nth, entry, place, partition) for nth, entry in enumerate(ordered, 1)]
+    return [line._replace(late="") for line in lines] if geared else lines
+
+
+def _line(nth: int, entry: Entry, place: Mapping[str, int], partition: int) -> TimelineLine:
+    late = show.lasting(entry.late_ms) if entry.late_ms >= LATE_SHOWN_MS else ""
+    cause_nth = place.get(entry.cause, 0)
+    nowhere = cause_nth or entry.topic == DEADLINES_EVENTS.name  # its cause is a ledger's line
+    return TimelineLine(
+        nth=nth,
+        time_ms=entry.time_ms,
+        words=words_of(entry),
+        type=entry.type,
+        service=entry.topic.partition(".")[0],
+        late=late,
+        cause_nth=cause_nth,
+        cause="" if nowhere else entry.cause,
+        by=entry.cause_source,
+        partition=partition,
+        topic=entry.topic,
+        offset=entry.offset,
+    )
+
+
+def waiting(view: View) -> list[Waiting]:
+    """The deadlines that are open, the next one first."""
+    found = [
+        Waiting(DEADLINE_NAMES.get(each.kind, reason(each.kind)), to_ms(each.due), by)
+        for by, all_ in view.waits.items()
+        for each in all_
+    ]
+    return sorted(found, key=lambda each: each.due_ms)
+
+
+def payments(entries: Sequence[Entry]) -> list[Amount]:
+    """What came of each payment and what went back, as its facts say."""
+    found: dict[str, Amount] = {}
+    for payment_id, currency, column, minor in _moves(entries):
+        known = found.get(payment_id) or Amount(payment_id, currency, 0, 0, 0)
+        found[payment_id] = known._replace(**{column: getattr(known, column) + minor})
+    return list(found.values())
+
+
+def _moves(entries: Sequence[Entry]) -> Iterator[tuple[str, str, str, int]]:
+    for entry in entries:
+        said = entry.said
+        amount, payment_id = said.get("amount"), said.get("payment_id")
+        if not (isinstance(amount, dict) and payment_id):
+            continue
+        column = {
+            "payment.approved.v1": "captured" if said.get("captured") else "authorized",
+            "payment.money_arrived.v1": said.get("how"),
+            "payment.money_returned.v1": "returned",
+        }.get(entry.type)
+        if column:
+            yield payment_id, amount["currency"], str(column), amount["amount_minor"]

@@ -1,0 +1,94 @@
+"""Answers a request with a page: the frame around every one, and what goes wrong."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from services.dashboard.web import show, words
+from services.dashboard.web.assets import found_assets
+from services.dashboard.web.parts import Parts
+
+STALE_S = 5.0
+"""Behind the projection for longer, a page says so."""
+
+ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+ENVIRONMENT.globals |= {
+    "lasting": show.lasting,
+    "money": show.money,
+    "percent": show.percent,
+    "reason": words.reason,
+    "zip": zip,
+    "assets": found_assets(),
+}
+ENVIRONMENT.filters |= {"instant": show.instant, "exactly": show.instant_exactly}
+
+NAVIGATION = (
+    ("/", "Overview"),
+    ("/orders", "Orders"),
+    ("/stock", "Stock"),
+    ("/deadlines", "Deadlines"),
+    ("/letters", "Dead letters"),
+    ("/reports", "Reports"),
+    ("/policies", "Policies"),
+    ("/traffic", "Traffic"),
+)
+
+
+def parts_of(request: Request) -> Parts:
+    """What the application was built with."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+def page(
+    request: Request,
+    template: str,
+    *,
+    live: Sequence[str] = (),
+    status_code: int = 200,
+    **values: Any,
+) -> Response:
+    """A page of a template; `live` names the news for which it is shown anew."""
+    parts = parts_of(request)
+    now_ms = parts.clock.now_ms()
+    html = ENVIRONMENT.get_template(template).render(
+        **values,
+        **_frame(request, parts, now_ms),
+        live=urlencode([("of", each) for each in live]),
+        away=lambda due_ms: show.until(due_ms, now_ms),
+    )
+    return HTMLResponse(html, status_code=status_code)
+
+
+def _frame(request: Request, parts: Parts, now_ms: int) -> Mapping[str, Any]:
+    path, query = request.url.path, request.url.query
+    wall_ms = parts.clock.wall_ms()
+    stale_s = parts.follower.stale_s
+    return {
+        "here": f"{path}?{query}" if query else path,
+        "section": next(
+            (at for at, _ in reversed(NAVIGATION) if path == at or path.startswith(f"{at}/")), "/"
+        ),
+        "navigation": NAVIGATION,
+        "now_ms": now_ms,
+        "rate": parts.clock.timeline.rate_at(wall_ms),
+        "geared": parts.clock.timeline.geared,
+        "loaded": parts.follower.loaded,
+        "stale_s": stale_s if stale_s > STALE_S else 0,
+    }
+
+
+def not_found(request: Request, what: str) -> Response:
+    """The page that there is no such thing."""
+    return page(request, "message.html", title="Not found", text=what, status_code=404)

@@ -1,0 +1,214 @@
+"""A dashboard without Kafka: what it is told is decoded, decided and committed as a task does it,
+and its pages are asked in-process.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar
+
+import httpx
+from redis.asyncio import Redis
+
+from services.dashboard.app import build
+from services.dashboard.follower import Follower
+from services.dashboard.index import Index
+from services.dashboard.store import Views
+from services.dashboard.web.parts import Listeners, Parts, Progress
+from services.dashboard.web.site import site
+from services.fulfillment.app import build as build_fulfillment
+from shared.batch import DeadLetter, Desk, Input, StoredRecord, input_of
+from shared.clock import Timeline, to_ms
+from shared.dead_letters import letter_headers
+from shared.decode import Decoder, partition_of
+from shared.documents import Document
+from shared.events.envelope import Event, Fact, Topic, encode
+from shared.kafka import DEAD_LETTERS
+from shared.partition_store import Commit, PartitionStore
+from shared.policy import Policies
+from shared.redis import connect
+from shared.service import Received
+
+PARTITIONS = 3
+
+
+class Teller:
+    """Tells facts as records on topics, and keeps these; `records` are all of them, in order."""
+
+    def __init__(self) -> None:
+        self.records: list[StoredRecord] = []
+        self._offsets: Counter[tuple[str, int]] = Counter()
+        self._fulfillment = Desk(build_fulfillment(), Policies(), 0, PARTITIONS)
+        self._orders: dict[str, Document[Any]] = {}
+
+    def tell(self, topic: str, subject: str, value: bytes, at: datetime) -> StoredRecord:
+        """One record on its subject's partition, written at an instant."""
+        partition = partition_of(subject, PARTITIONS)
+        return self._record(topic, partition, subject.encode(), value, to_ms(at), ())
+
+    def say(
+        self,
+        topic: Topic,
+        fact: Fact,
+        subject: str,
+        at: datetime,
+        version: int | None = None,
+        **event: Any,
+    ) -> StoredRecord:
+        """A fact of one of our services."""
+        n = len(self.records)
+        value = encode(
+            fact, id_=event.pop("id_", f"{n:08x}-said"), source=f"orderflow/{topic.publisher}",
+            subject=subject, time=at, version=version, **event,
+        )  # fmt: skip
+        return self.tell(topic.name, subject, value, at)
+
+    def live(self, order_id: str, *events: Received) -> None:
+        """What fulfillment says when these happen to an order."""
+        for item in events:
+            event = item.event.model_copy(update={"subject": order_id})
+            known = self._orders.get(order_id, Document(order_id))
+            decided = self._fulfillment.decide(
+                [Input(item._replace(event=event))], {order_id: known}, _rereads_nothing
+            )
+            assert not decided.dead, decided.dead
+            self._orders |= decided.after
+            for sent in decided.outgoing:
+                self.tell(sent.topic, order_id, sent.value, event.time)
+
+    def bury(self, letter: DeadLetter, service: str, at: datetime) -> StoredRecord:
+        """A dead letter, on the partition of its record."""
+        headers = letter_headers(letter, service)
+        return self._record(
+            DEAD_LETTERS,
+            letter.record.partition,
+            letter.record.key,
+            letter.record.value,
+            to_ms(at),
+            tuple((name, text.encode()) for name, text in headers.items()),
+        )
+
+    def _record(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        timestamp_ms: int,
+        headers: tuple[tuple[str, bytes | None], ...],
+    ) -> StoredRecord:
+        offset = self._offsets[topic, partition]
+        self._offsets[topic, partition] += 1
+        record = StoredRecord(topic, partition, offset, timestamp_ms, key, value, headers)
+        self.records.append(record)
+        return record
+
+
+def _rereads_nothing(_: object) -> Input:
+    raise AssertionError("nothing is parked here")
+
+
+async def project(redis: Redis, records: Iterable[StoredRecord]) -> None:
+    """What the projection's tasks make of records, each a batch of its own."""
+    service, timeline = build(), Timeline()
+    decoder = Decoder(service.name, service.reads, PARTITIONS)
+    for record in records:
+        found = decoder.decode(record, timeline)
+        if not isinstance(found, Event):
+            continue
+        item = input_of(found, record, timeline, service.publisher_of[record.topic])
+        store = PartitionStore(redis, service.name, record.partition)
+        key = service.documents.key(record.partition, found.subject)
+        (stored,) = await store.load([key])
+        before = service.documents.read(found.subject, stored)
+        desk = Desk(service, Policies(), record.partition, PARTITIONS)
+        decided = desk.decide([item], {found.subject: before}, _rereads_nothing)
+        assert not decided.dead, decided.dead
+        ops = [
+            op
+            for subject, after in decided.after.items()
+            for op in service.documents.write(
+                record.partition, decided.before[subject], after, lambda _: None
+            )
+        ]
+        claimed = await store.claim("test")
+        commit = Commit(
+            number=claimed.commit_number + 1, claim="test", journal=0,
+            positions={record.topic: record.offset + 1}, outbox=(), ops=ops,
+        )  # fmt: skip
+        assert await store.commit("test", "test", commit)
+
+
+@dataclass
+class StandingClock:
+    """A business clock that stands at an instant."""
+
+    at: datetime
+    timeline: Timeline = field(default_factory=Timeline)
+
+    def now_ms(self) -> int:
+        return to_ms(self.at)
+
+    def wall_ms(self) -> int:
+        return to_ms(self.at)
+
+
+class KeptRecords:
+    """The records that were told, as Kafka has them."""
+
+    def __init__(self, records: Iterable[StoredRecord]) -> None:
+        self._records = {(r.topic, r.partition, r.offset): r for r in records}
+
+    async def record(self, topic: str, partition: int, offset: int) -> StoredRecord | None:
+        return self._records.get((topic, partition, offset))
+
+
+class Standing:
+    """How far the services are: as far as a test says."""
+
+    services: ClassVar = {"inventory": (Progress(0, 0, 0), Progress(1, 7, 0))}
+
+
+@dataclass
+class Screen:
+    """The pages, asked by `get`, and what they are made with."""
+
+    client: httpx.AsyncClient
+    parts: Parts
+
+    async def get(self, address: str, status: int = 200) -> str:
+        """The page at an address."""
+        answer = await self.client.get(address)
+        assert answer.status_code == status, answer.text
+        return answer.text
+
+
+@asynccontextmanager
+async def open_screen(
+    redis_url: str,
+    at: datetime,
+    records: Iterable[StoredRecord] = (),
+    policies: Policies | None = None,
+) -> AsyncIterator[Screen]:
+    """The pages of what lies in a Redis, at an instant of business time."""
+    redis = connect(redis_url)
+    index, listeners, views = Index(), Listeners(), Views(redis, PARTITIONS)
+    follower = Follower(views, index, listeners.tell)
+    await follower.look()
+    parts = Parts(
+        index=index,
+        views=views,
+        follower=follower,
+        clock=StandingClock(at),
+        policies=policies or Policies(),
+        records=KeptRecords(records),
+        standing=Standing(),
+        listeners=listeners,
+    )
+    transport = httpx.ASGITransport(site(parts))
+    async with httpx.AsyncClient(transport=transport, base_url="http://dashboard") as client:
+        yield Screen(client, parts)
+    index.close()
+    await redis.aclose()

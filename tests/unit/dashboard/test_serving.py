@@ -1,0 +1,45 @@
+"""The process that serves the pages, and the files of others that they are live with."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from services.dashboard.web import assets
+from services.dashboard.web.app import listen
+from services.dashboard.web.assets import found_assets
+from shared.errors import RefusedStart
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "dashboard.example"])
+def test_pages_are_served_on_this_machine_alone(host: str) -> None:
+    with pytest.raises(RefusedStart, match=r"DASHBOARD_HOST is .* and there are no accounts"):
+        listen(host, 0)
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+
+        with pytest.raises(RefusedStart, match=f"DASHBOARD_PORT {port} on DASHBOARD_HOST"):
+            listen("127.0.0.1", port)
+
+
+def test_without_all_of_the_others_files_pages_use_none_of_them(tmp_path: Path) -> None:
+    names = [*assets._SCRIPTS.values(), *assets._STYLES.values()]
+    for name in names:
+        assert not found_assets(tmp_path).files
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+
+    assert len(found_assets(tmp_path).files) == len(names)
+
+
+def test_every_file_of_others_is_pinned_by_its_hash_and_comes_from_no_named_host() -> None:
+    lock = assets.STATIC.parent / "package-lock.json"
+    packages = json.loads(lock.read_text())["packages"]
+
+    wanted = {f"node_modules/{name.split('/')[0]}" for name in assets._SCRIPTS.values()}
+    assert packages.keys() - {""} == wanted
+    assert all(packages[name]["integrity"].startswith("sha512-") for name in wanted)
+    assert "://" not in lock.read_text()
