@@ -10,10 +10,10 @@ the days counted from a purchase. Working days, and days that end with a local d
 marketplace's calendar and are never counted as 24 hours. Nothing here reads a clock.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -62,7 +62,8 @@ UNTIL_ACCEPTED = (
     "parked_hours",
     "fraud",
 )
-"""Fields that decide about an order before it is accepted, or while it is: it keeps none."""
+"""Fields that decide about an order before it is accepted, or while it is, and for how long what
+comes too early waits: an order keeps none."""
 MAX_CACHED_TERMS = 4_096
 """Different terms in memory, some 3 KB each: a marketplace has one per service level, handling and
 transit time, and a few more of the policies that it had before."""
@@ -317,21 +318,6 @@ def _calendar(country: str | None, subdivision: str | None, time_zone: str) -> W
     return WorkingCalendar(country, subdivision, ZoneInfo(time_zone))
 
 
-@lru_cache(maxsize=MAX_CACHED_TERMS)
-def _accepted(terms: bytes) -> Policy:
-    """The policy of terms in JSON. It is judged no more: it was when it was accepted, and a release
-    that judges otherwise, or does not know one of its fields, has to go on with the order.
-    """
-    kept = {name: term for name, term in from_json(terms).items() if name in Policy.model_fields}
-    handling = kept.pop("handling_days", {})
-    transit = {level: TransitDays(*days) for level, days in kept.pop("transit_days", {}).items()}
-    return Policy.model_construct(
-        **kept,
-        handling_days={**DEFAULT_HANDLING_DAYS, **handling},
-        transit_days={**DEFAULT_TRANSIT_DAYS, **transit},
-    )
-
-
 @dataclass(frozen=True)
 class Policies:
     """The policy of every marketplace; one without its own has the default."""
@@ -356,11 +342,36 @@ class Policies:
         return self.by_marketplace.get(marketplace_id, self.default)
 
     def under(self, marketplace_id: str, terms: Terms | None) -> Policy:
-        """The policy that an order was accepted under, whatever the files say today (R24).
+        """The policy that an order was accepted under, whatever the files say today (R24); what no
+        order keeps is as they say.
 
         None for an order that was accepted before orders kept their terms: it has today's.
         """
-        return self.of(marketplace_id) if terms is None else _accepted(to_json(terms))
+        if terms is None:
+            return self.of(marketplace_id)
+        return self._accepted(marketplace_id, to_json(terms))
+
+    @cached_property
+    def _accepted(self) -> Callable[[str, bytes], Policy]:
+        return lru_cache(maxsize=MAX_CACHED_TERMS)(self._accept)
+
+    def _accept(self, marketplace_id: str, terms: bytes) -> Policy:
+        """The policy of terms in JSON. It is judged no more: it was when it was accepted, and a
+        release that judges otherwise, or does not know one of its fields, has to go on with the
+        order.
+        """
+        known, today = Policy.model_fields, self.of(marketplace_id)
+        kept = {name: term for name, term in from_json(terms).items() if name in known}
+        kept = {name: getattr(today, name) for name in UNTIL_ACCEPTED} | kept
+        handling = kept.pop("handling_days", {})
+        transit = {
+            level: TransitDays(*days) for level, days in kept.pop("transit_days", {}).items()
+        }
+        return Policy.model_construct(
+            **kept,
+            handling_days={**DEFAULT_HANDLING_DAYS, **handling},
+            transit_days={**DEFAULT_TRANSIT_DAYS, **transit},
+        )
 
 
 def read_policy(file: Path) -> Policy:

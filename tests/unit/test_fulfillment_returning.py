@@ -21,6 +21,7 @@ from shared.events.fulfillment import (
 from shared.events.notices import NoticeRequested
 from shared.events.seller import ItemCondition
 from shared.policy import Policies, Policy
+from shared.policy_fields import MAX_HOURS
 from shared.service import Park, Received
 from tests.support.orders import (
     ALL_UNITS,
@@ -413,8 +414,21 @@ def test_r25_a_receipt_waits_for_the_request_of_its_return() -> None:
 
     assert decide(shipped(), came, POLICIES) == Park(until=came.at + DAY)
     assert isinstance(decide(unshipped(), came, POLICIES), Park)
-    six_hours = Policies(by_marketplace={unshipped().marketplace_id: Policy(parked_hours=6)})
-    assert decide(unshipped(), came, six_hours) == Park(until=came.at + DAY / 4)
+
+
+@pytest.mark.parametrize("hours", [1, 24, MAX_HOURS])
+@pytest.mark.parametrize("order", [unshipped(), shipped()], ids=["unshipped", "shipped"])
+@pytest.mark.parametrize(
+    "early",
+    [return_received({(KETTLES, "Sellable"): 2}), package_returned("T9")],
+    ids=["receipt", "parcel"],
+)
+def test_r25_what_waits_waits_as_long_as_its_marketplace_says_today(
+    early: Received, order: Order, hours: int
+) -> None:
+    policies = Policies(by_marketplace={order.marketplace_id: Policy(parked_hours=hours)})
+
+    assert decide(order, early, policies) == Park(until=early.at + hours * HOUR)
 
 
 def test_r17_an_order_whose_units_all_came_back_stays_shipped() -> None:

@@ -11,10 +11,11 @@ from shared.events.envelope import OpenDeadline
 from shared.events.fields import ServiceLevel
 from shared.events.fulfillment import DateWindow, Order
 from shared.policy import BY_SERVICE_LEVEL, UNTIL_ACCEPTED, Policies, Policy
-from shared.policy_fields import TransitDays
+from shared.policy_fields import MAX_HOURS, TransitDays
 from tests.support.orders import (
     DAY,
     HOLD_ENDS,
+    HOUR,
     KETTLE,
     PURCHASED,
     SHIP_BY,
@@ -128,6 +129,18 @@ def test_r24_every_number_that_counts_after_the_acceptance_is_kept() -> None:
     }
 
     assert Policy.model_construct(**given).terms("Standard", []) == given
+
+
+@pytest.mark.parametrize("hours", [1, 24, MAX_HOURS])
+def test_r24_what_no_order_keeps_is_todays_of_its_marketplace(hours: int) -> None:
+    japanese = Policy(marketplace_id="A1VC38T7YXB528", parked_hours=hours, hold_minutes=7)
+    today = Policies(by_marketplace={japanese.marketplace_id: japanese})
+
+    kept = today.under("A1VC38T7YXB528", {"cancel_warning_days": 3})
+
+    assert kept == japanese.model_copy(update={"cancel_warning_days": 3})
+    assert kept.parked_until(HOLD_ENDS) == HOLD_ENDS + hours * HOUR
+    assert today.under("A39IBJ37TRP1C6", {"cancel_warning_days": 3}).parked_hours == 24
 
 
 def test_r24_an_order_from_before_terms_were_kept_has_todays_policy_of_its_marketplace() -> None:
