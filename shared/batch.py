@@ -6,7 +6,7 @@ are derived from their cause. The commit writes what this returns (`shared/parti
 
 import traceback
 from base64 import b64decode, b64encode
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -105,7 +105,7 @@ class StoredRecord(NamedTuple):
     headers: tuple[tuple[str, bytes | None], ...]
 
 
-@dataclass
+@dataclass(slots=True)
 class Decided(Generic[S]):
     """What a batch came to: documents before and after, facts in order, dead letters, counts.
 
@@ -120,7 +120,7 @@ class Decided(Generic[S]):
     dead: list[DeadLetter] = field(default_factory=list)
     answered: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
 Reread = Callable[[ParkedRecord], Input]
@@ -294,11 +294,7 @@ class Turn(Generic[S]):
 
     def _apply(self, cause: Event[Any], facts: Iterable[Fact], first: int = 0) -> None:
         """Record and send what a cause led to; its facts of a type are counted from `first`."""
-        time, known = cause.time, self._document.time
-        if known and known >= time:
-            time = known
-        else:
-            self._document = self._document._replace(time=time)
+        time = max(cause.time, self._document.time or cause.time)
         nth: defaultdict[str, int] = defaultdict(lambda: first)
         for fact in facts:
             topic = self._service.topic_of.get(type(fact))
@@ -317,8 +313,8 @@ class Turn(Generic[S]):
         elif not isinstance(fact, PARKING):
             state = self._service.evolve(state, fact, time)
             self._state = None
-        document = document._replace(state=state, version=document.version + (1 if counted else 0))
-        self._document = document
+        version = document.version + (1 if counted else 0)
+        self._document = document = document._replace(state=state, version=version, time=time)
         if counted and document.deadlines:
             return fact.model_copy(update={"deadlines": document.deadlines})
         return fact

@@ -157,9 +157,10 @@ class Payment(Model):
         if kind == "captured" and not self.captured.arrived_minor:
             authorized = self.authorized
             beyond_minor = amount_minor + authorized.returned_minor - authorized.arrived_minor
-            refunded_minor = max(0, min(beyond_minor, self.told.get("reversed", 0)))
-            arrived["captured"] = arrived["captured"].come_back(refunded_minor)
-            arrived["authorized"] = authorized.come_back(-refunded_minor)
+            refunded_minor = min(beyond_minor, self.told.get("reversed", 0))
+            if refunded_minor > 0:
+                arrived["captured"] = arrived["captured"].come_back(refunded_minor)
+                arrived["authorized"] = authorized.come_back(-refunded_minor)
         return self.model_copy(update=arrived).without_the_impossible()
 
     def come_back(self, way: Way, amount_minor: int) -> Self:

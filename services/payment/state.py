@@ -208,7 +208,10 @@ class Verification(State):
     def after(self, fact: Fact) -> Self:
         """The state after one of the service's own facts; TypeError for any other."""
         changed = self.model_copy(update=self._changes(fact))
-        return changed.model_copy(update={"deadlines": tuple(changed.waits_for())})
+        deadlines = tuple(changed.waits_for())
+        if deadlines == self.deadlines:
+            return changed
+        return changed.model_copy(update={"deadlines": deadlines})
 
     def _changes(self, fact: Fact) -> dict[str, Any]:
         match fact:

@@ -56,17 +56,21 @@ class Model(BaseModel):
         """
         if deep:
             return super().model_copy(update=update, deep=True)
-        changes = update or {}
+        changes, given = update or {}, self.__pydantic_fields_set__
         copy = self.__new__(type(self))
         _set(copy, "__dict__", {**self.__dict__, **changes})
-        _set(copy, "__pydantic_fields_set__", {*self.__pydantic_fields_set__, *changes})
+        _set(
+            copy,
+            "__pydantic_fields_set__",
+            given if given.issuperset(changes) else given.union(changes),
+        )
         _set(copy, "__pydantic_extra__", None)
         _set(copy, "__pydantic_private__", None)
         return copy
 
 
 def _in_utc_ms(value: datetime) -> datetime:
-    if not (value.microsecond % 1000 or value.utcoffset()):
+    if not value.microsecond % 1000 and (value.tzinfo is UTC or not value.utcoffset()):
         return value  # nearly always: what we write ourselves is
     value = value.astimezone(UTC)
     return value.replace(microsecond=value.microsecond // 1000 * 1000)
