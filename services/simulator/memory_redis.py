@@ -255,7 +255,10 @@ class MemoryRedis:
         return _flat(found, options)
 
     def _between(self, key: bytes, low: bytes, high: bytes) -> Sequence[tuple[float, bytes]]:
-        ordered = (self._at(key) or Scored()).ordered
+        scored: Scored | None = self._at(key)
+        if scored is None:
+            return ()
+        ordered = scored.ordered
         begin = bisect_right if low.startswith(b"(") else bisect_left
         end = bisect_left if high.startswith(b"(") else bisect_right
         first = begin(ordered, float(low.lstrip(b"(")), key=_SCORE)

@@ -1,26 +1,66 @@
 """The tallies of buyers and cards in memory: what payment's `tally.lua` does, done here too."""
 
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.simulator.memory_redis import MemoryRedis
 from shared.service import Question
 
 
+class _Counted(NamedTuple):
+    """An order that counts: when it was bought, and for how much."""
+
+    at_ms: int
+    currency: str
+    minor: int
+
+
 class MemoryTallies:
-    """The tallies of all buyers and cards, for those that have no Redis; nothing is forgotten by
-    time.
+    """The tallies of all buyers and cards, for those that have no Redis; no answer is forgotten by
+    time. They go by the names of the script's keys.
     """
 
     def __init__(self) -> None:
-        self._redis = MemoryRedis(lambda: 0, {})
+        self._answered: dict[str, str] = {}
+        self._blocked: set[str] = set()
+        self._orders: defaultdict[str, dict[str, _Counted]] = defaultdict(dict)
 
-    def answer(self, question: Question) -> Any:
-        """The answer to payment's question."""
-        keys, args = (
-            [str(part).encode() for part in parts] for parts in (question.keys, question.args)
-        )
-        return question.read(tally(self._redis, keys, args))
+    def answer(self, question: Question) -> str:
+        """The answer to payment's question; KeyError for what only a restore asks."""
+        who, asker, orders = question.keys
+        operation, _, *args = question.args
+        match operation:
+            case "count":
+                if asker not in self._answered:
+                    self._answered[asker] = self._count(question.keys, *args)
+                return self._answered[asker]
+            case "forget":
+                self._orders[orders].pop(asker, None)
+                self._answered[asker] = "forgotten"
+                return "forgotten"
+            case "block" | "unblock":
+                if asker not in self._answered:
+                    self._answered[asker] = operation
+                    (self._blocked.add if operation == "block" else self._blocked.discard)(who)
+                return operation
+        raise KeyError(operation)
+
+    def _count(self, keys: Sequence[str], *args: Any) -> str:
+        who, asker, orders = keys
+        _, purchased_ms, after_ms, before_ms, _, most_orders, currency, minor, most_minor = args
+        known = {of: one for of, one in self._orders[orders].items() if one.at_ms >= before_ms}
+        self._orders[orders] = known
+        window = [one for one in known.values() if after_ms < one.at_ms <= purchased_ms]
+        spent_minor = minor + sum(one.minor for one in window if one.currency == currency)
+        if who in self._blocked:
+            return "blocked"
+        if len(window) >= most_orders:
+            return "velocity_exceeded"
+        if most_minor != "" and spent_minor > most_minor:
+            return "spend_exceeded"
+        known[asker] = _Counted(purchased_ms, currency, minor)
+        return "counted"
 
 
 def tally(redis: MemoryRedis, keys: Sequence[bytes], args: Sequence[bytes]) -> bytes:
@@ -59,13 +99,14 @@ def _count(
         answer = b"velocity_exceeded"
     elif operation == b"count" and most_spend and spent > int(most_spend):
         answer = b"spend_exceeded"
-    redis.execute("HSET", asker, "answer", answer)
-    redis.execute("PEXPIRE", asker, remember_ms)
+    entry = [b"answer", answer]
     if answer == b"counted":
         member = b" ".join((order, currency, amount))
-        redis.execute("HSET", asker, "counted", member)
+        entry += [b"counted", member]
         redis.execute("ZADD", orders, purchased, member)
         redis.execute("PEXPIRE", orders, keep_ms)
+    redis.execute("HSET", asker, *entry)
+    redis.execute("PEXPIRE", asker, remember_ms)
     return answer
 
 

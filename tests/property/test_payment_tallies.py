@@ -14,6 +14,7 @@ from services.cli.redis_server import RedisServer
 from services.payment.store import ask_buyer, ask_card, reapply
 from services.simulator.memory_redis import MemoryRedis
 from services.simulator.scripts import TWINS
+from services.simulator.tallies import MemoryTallies
 from shared.events.envelope import Event, Fact
 from shared.events.gateway import BuyerBlocked, BuyerUnblocked, CardBlocked, CardUnblocked
 from shared.events.payment import PaymentRefused, VerificationStarted
@@ -154,6 +155,16 @@ def test_r8_the_simulators_tally_answers_and_keeps_what_the_real_one_does(
         for question in questions(each.event(run)):
             assert tell(twin.execute, question) == tell(redis.execute_command, question)
             assert kept(twin.execute, question) == kept(redis.execute_command, question)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(said, min_size=5, max_size=40))
+def test_r8_tallies_without_a_redis_answer_what_those_of_a_redis_do(story: list[Said]) -> None:
+    twin, tallies = MemoryRedis(lambda: 0, TWINS), MemoryTallies()
+    for event in (each.event("one") for each in story):
+        for ask in (ask_buyer, ask_card):
+            if question := ask(event, POLICIES):
+                assert tallies.answer(question) == tell(twin.execute, question)
 
 
 @settings(max_examples=200, deadline=None)
