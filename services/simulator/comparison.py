@@ -7,17 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from typing import NamedTuple
 from zlib import crc32
 
 from services.simulator.history import Mapped, PastOrder
+from services.simulator.result import Result
 from services.simulator.retold import sku_of
-from services.simulator.whatif import Result, run
 from shared.policy import Policy
 
-ORDERS_PER_PART = 500
-"""Orders that are decided together: of ten times as many each takes a tenth longer."""
+ORDERS_PER_PART = 250
+"""Orders that are decided together: of twenty times as many each takes a tenth longer, and of four
+times as many one process is left alone with the last part for a second.
+"""
 
 OnHand = Mapping[tuple[str, str], int]
 """The stock at the beginning, by seller and SKU."""
@@ -28,6 +30,15 @@ class NamedPolicy(NamedTuple):
 
     name: str
     policy: Policy
+
+
+def prepare() -> None:
+    """Begin to load what decides, which takes a second, while somebody reads a history.
+
+    That goes on in a process beside this one, and those of `compare` begin as copies of it.
+    """
+    forkserver.set_forkserver_preload(["services.simulator.whatif"])
+    forkserver.ensure_running()
 
 
 def compare(
@@ -45,7 +56,7 @@ def compare(
     if jobs == 1 or len(parts) == 1:
         yield from _wholes(map(decide, runs), len(parts))
         return
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, get_context("forkserver")) as pool:
         yield from _wholes(pool.map(decide, runs), len(parts))
 
 
@@ -67,6 +78,8 @@ def split(
 def _run(
     mapped: Mapped, on_hand: OnHand | None, of: tuple[NamedPolicy, Sequence[PastOrder]]
 ) -> Result:
+    from services.simulator.whatif import run  # noqa: PLC0415 - who only waits need not load it
+
     named, part = of
     return run(named.name, named.policy, part, mapped, on_hand)
 

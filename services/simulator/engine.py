@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 from pydantic_core import from_json
 
@@ -20,12 +20,12 @@ from services.deadlines.decisions import Due
 from services.deadlines.state import Armed, Deadlines
 from services.simulator.stock import MemoryStock
 from services.simulator.tallies import MemoryTallies
-from shared.batch import Decided, Desk, Input, Turn, restored
+from shared.batch import Desk, Input, Turn, restored
 from shared.clock import from_ms, to_ms
 from shared.documents import Document
 from shared.errors import OrderflowError
 from shared.events.deadlines import DeadlineReached
-from shared.events.envelope import About, Event, Fact, ServiceFact, Topic, encode
+from shared.events.envelope import Event, Fact, ServiceFact, Topic, encode
 from shared.events.parking import EventDecided, ParkedRecord
 from shared.policy import Policies
 from shared.service import Question, Received, Service
@@ -66,14 +66,11 @@ class Said(NamedTuple):
         return f"{self.source} {self.id}"
 
 
-class Watch(Protocol):
-    """Who looks on: told of each event that was decided, with the facts that came of it."""
-
-    def __call__(self, service: str, state: Any, facts: Sequence[Said]) -> None: ...
+Watch = Callable[[Sequence[Said]], None]
+"""Who looks on: told of each decision's facts."""
 
 
-@dataclass(frozen=True)
-class Lying:
+class Lying(NamedTuple):
     """The record of an event, as parking wants to keep it; it is encoded only then."""
 
     said: Said
@@ -106,24 +103,25 @@ class Lying:
         )
 
 
+_ids = map(str, count())
+
+
 class _HandingOn(Turn[Any]):
     """A turn whose facts go out as events, with a number for an id."""
 
-    numbers = count()
-
     def _send(self, cause: Event[Any], fact: Fact, topic: Topic, time: datetime, nth: int) -> None:  # noqa: ARG002
-        document, service = self._document, self._service
+        document = self._document
         version = None if isinstance(fact, EventDecided) else document.version or None
-        about = fact.about() or About(document.subject, version)
+        subject, version = fact.about() or (document.subject, version)
         said = Said(
-            id=str(next(self.numbers)),
+            id=next(_ids),
             type=fact.TYPE,
-            subject=about.subject,
+            subject=subject,
             time=time,
             data=fact,
             topic=topic.name,
-            publisher=service.name,
-            subjectversion=about.version,
+            publisher=self._service.name,
+            subjectversion=version,
             causationid=cause.id,
         )
         self._outgoing.append(cast("Any", said))
@@ -138,8 +136,57 @@ class _Worker:
     documents: dict[str, Document[Any]] = field(default_factory=dict)
 
 
+class _Remembering:
+    """The deadlines service with its ledger.
+
+    It needs no desk: what comes once, in its order, is news, and nothing has to come before it.
+    """
+
+    def __init__(self, service: Service[Any], policies: Policies) -> None:
+        self.service = service
+        self._policies = policies
+        self._states: dict[str, Deadlines | None] = {}
+        self._armed: dict[str, tuple[Armed, ...]] = {}
+        self._ledger: list[tuple[datetime, int, str, Armed]] = []
+        self._numbers = count()
+
+    @property
+    def next_due(self) -> datetime | None:
+        return self._ledger[0][0] if self._ledger else None
+
+    def reach(self) -> Said | None:
+        """What is due next; nothing where that is armed no more."""
+        due, number, subject, armed = heapq.heappop(self._ledger)
+        if armed not in self._armed[subject]:
+            return None
+        data = Due(publisher=armed.publisher, kind=armed.kind, due=due)
+        return Said(f"due-{number}", Due.TYPE, subject, due, data, LEDGER)
+
+    def decide(self, said: Said, now: datetime) -> list[Said]:
+        subject, service, told = said.subject, self.service, []
+        state = self._states.get(subject)
+        received = Received(cast("Any", said), now, publisher=said.publisher)
+        for fact in cast("Sequence[Fact]", service.decide(state, received, self._policies)):
+            state = service.evolve(state, fact, now)
+            if topic := service.topic_of.get(type(fact)):
+                told.append(
+                    Said(next(_ids), fact.TYPE, subject, now, fact, topic.name, service.name)
+                )
+        if state is not None:
+            self._arm(subject, state)
+        self._states[subject] = state
+        return told
+
+    def _arm(self, subject: str, state: Deadlines) -> None:
+        known, armed = self._armed.get(subject, ()), tuple(state.armed())
+        self._armed[subject] = armed
+        for each in armed:
+            if each not in known:
+                heapq.heappush(self._ledger, (each.due, next(self._numbers), subject, each))
+
+
 class Engine:
-    """The services given, on a stock in memory; `watch` is told of every decision.
+    """The services given, on a stock in memory; `watch` is told of all facts.
 
     `dead` counts dead letters by their reason: what waited in vain. Raises Failed where a decision
     fails.
@@ -160,11 +207,13 @@ class Engine:
         self._workers = {
             service.name: _Worker(service, Desk(service, policies, 0, 1, _HandingOn))
             for service in services
+            if service.name != DEADLINES
         }
-        self._readers: dict[tuple[str, type[Fact]], list[_Worker]] = {}
+        (remembering,) = [service for service in services if service.name == DEADLINES]
+        self._deadlines = _Remembering(remembering, policies)
+        self._readers: dict[tuple[str, type[Fact]], list[_Worker | _Remembering]] = {}
         self._topics = {r.topic.name: r.topic for s in services for r in s.reads}
         self._waiting: deque[Said] = deque()
-        self._ledger: list[tuple[datetime, int, str, Armed]] = []
         self._offsets = count()
 
     def run(self, events: Iterator[Said], more: Callable[[], Sequence[Said]]) -> None:
@@ -176,12 +225,12 @@ class Engine:
         future: list[tuple[datetime, int, Said]] = []
         order = count()
         upcoming = next(events, None)
-        while upcoming or future or self._ledger:
-            said = upcoming
+        while upcoming or future or self._deadlines.next_due:
+            said, due = upcoming, self._deadlines.next_due
             if future and (said is None or future[0][0] < said.time):
                 said = future[0][2]
-            if self._ledger and (said is None or self._ledger[0][0] <= said.time):
-                self._reach()
+            if due and (said is None or due <= said.time):
+                self._reach(due)
             elif said is upcoming:
                 self._say(cast("Said", said))
                 upcoming = next(events, None)
@@ -190,81 +239,71 @@ class Engine:
             for later in more():
                 heapq.heappush(future, (later.time, next(order), later))
 
+    def state(self, service: str, subject: str) -> Any:
+        """What a service knows of a subject, None where it knows nothing."""
+        document = self._workers[service].documents.get(subject)
+        return document and document.state
+
     def _say(self, said: Said) -> None:
         """An event happens, and all that follows from it at once."""
         self._waiting.append(said)
         self._settle(said.time)
 
-    def _reach(self) -> None:
+    def _reach(self, due: datetime) -> None:
         """The next deadline comes. One that is armed no more is in no ledger."""
-        due, number, subject, armed = heapq.heappop(self._ledger)
-        worker = self._workers[DEADLINES]
-        state: Deadlines | None = worker.documents[subject].state
-        if state is None or armed not in state.armed():
-            return
-        data = Due(publisher=armed.publisher, kind=armed.kind, due=due)
-        event = Said(f"due-{number}", Due.TYPE, subject, due, data, LEDGER)
-        self._decide(worker, Input(Received(cast("Any", event), due)))
-        self._settle(due)
+        if said := self._deadlines.reach():
+            self._tell(self._deadlines.decide(said, due))
+            self._settle(due)
 
     def _settle(self, now: datetime) -> None:
         while self._waiting:
             said = self._waiting.popleft()
-            for worker in self._readers_of(said):
-                record = None if said.publisher else Lying(said, next(self._offsets))
-                received = Received(cast("Any", said), now, publisher=said.publisher)
-                self._decide(worker, Input(received, record))
+            for reader in self._readers_of(said):
+                if isinstance(reader, _Remembering):
+                    self._tell(reader.decide(said, now))
+                else:
+                    self._decide(reader, said, now)
 
-    def _readers_of(self, said: Said) -> Sequence[_Worker]:
+    def _tell(self, facts: Sequence[Said]) -> None:
+        """What a decision comes to."""
+        self.decided += 1
+        self._waiting.extend(facts)
+        self._watch(facts)
+
+    def _readers_of(self, said: Said) -> Sequence[_Worker | _Remembering]:
         if isinstance(said.data, DeadlineReached):
             return [self._workers[said.data.publisher]]
         key = (said.topic, type(said.data))
         if key not in self._readers:
+            all_: list[_Worker | _Remembering] = [*self._workers.values(), self._deadlines]
             self._readers[key] = [
-                worker
-                for worker in self._workers.values()
-                for reading in worker.service.reads
+                reader
+                for reader in all_
+                for reading in reader.service.reads
                 if reading.topic.name == said.topic
                 and (type(said.data) in reading.facts or ServiceFact in reading.facts)
             ]
         return self._readers[key]
 
-    def _decide(self, worker: _Worker, item: Input) -> None:
-        event, service = item.received.event, worker.service
-        if service.asks:
-            asked = [ask(event, worker.desk.policies) for ask in service.asks]
-            answers = tuple(question and self._answer(question) for question in asked)
-            item = item._replace(received=item.received._replace(answers=answers))
-        known = worker.documents.get(event.subject) or Document(event.subject)
-        decided = worker.desk.decide([item], {event.subject: known}, self._reread)
-        self.decided += 1
+    def _decide(self, worker: _Worker, said: Said, now: datetime) -> None:
+        event, desk, subject = cast("Any", said), worker.desk, said.subject
+        record = None if said.publisher else Lying(said, next(self._offsets))
+        asked = [ask(event, desk.policies) for ask in worker.service.asks]
+        answers = tuple([question and self._answer(question) for question in asked])
+        item = Input(Received(event, now, answers, said.publisher), record)
+        known = worker.documents.get(subject) or Document(subject)
+        decided = desk.decide([item], {subject: known}, self._reread)
         for letter in decided.dead:
             if letter.reason == "decision_failed":
-                raise Failed(f"{event.type} of {event.subject}: {letter.detail}")
+                raise Failed(f"{said.type} of {subject}: {letter.detail}")
             self.dead[letter.reason] += 1
-        self._commit(worker, event.subject, known, decided)
+        if subject in decided.after:
+            worker.documents[subject] = decided.after[subject]
+        self._tell(cast("list[Said]", decided.outgoing))
 
     def _answer(self, question: Question) -> Any:
         of_stock = question.keys[0].startswith("{stock:")
         return (self._stock if of_stock else self._tallies).answer(question)
-
-    def _commit(
-        self, worker: _Worker, subject: str, known: Document[Any], decided: Decided[Any]
-    ) -> None:
-        after = decided.after.get(subject)
-        if after is not None:
-            worker.documents[subject] = after
-            if worker.service.name == DEADLINES:
-                self._arm(subject, known.state, after.state)
-        facts = cast("list[Said]", decided.outgoing)
-        self._waiting.extend(facts)
-        self._watch(worker.service.name, after.state if after else known.state, facts)
-
-    def _arm(self, subject: str, before: Deadlines | None, after: Deadlines | None) -> None:
-        known = set(before.armed()) if before else ()
-        for armed in after.armed() if after else ():
-            if armed not in known:
-                heapq.heappush(self._ledger, (armed.due, next(self._offsets), subject, armed))
 
     def _reread(self, parked: ParkedRecord) -> Input:
         """A parked event as it was when it came."""

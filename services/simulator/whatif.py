@@ -9,10 +9,8 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import accumulate
-from typing import Any, Self
 
 from services.deadlines import app as deadlines
 from services.fulfillment import app as fulfillment
@@ -20,65 +18,14 @@ from services.inventory import app as inventory
 from services.payment import app as payment
 from services.simulator.engine import Engine, Said
 from services.simulator.history import Mapped, PastOrder
+from services.simulator.result import Result
 from services.simulator.retold import Kind, amount_of, retold
 from services.simulator.stock import MemoryStock
-from shared.events.fulfillment import FULFILLMENT_EVENTS, OrderUnshipped, ShipmentLate
+from shared.events.fulfillment import Order, OrderUnshipped, ShipmentLate
 from shared.events.inventory import StockReleased, StockReserved, StockShipped
 from shared.events.notices import NoticeRequested
 from shared.events.payment import RefundRequested
 from shared.policy import Policies, Policy
-
-HOUR = timedelta(hours=1)
-
-
-@dataclass
-class Result:
-    """What a history came to under one policy, or a part of it.
-
-    `outcomes` counts orders by status and reason and by the file's own final status; `notices` by
-    recipient and kind; `canceled_minor` is what the canceled orders were for, by reason and
-    currency, of those whose amount the file gives; `holding` are the units of stock that orders
-    held more, or fewer, from an instant on, `unit_time` is how long they held each, summed;
-    `days_late` counts orders by their late notices.
-    """
-
-    name: str
-    orders: int = 0
-    events: int = 0
-    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    notices: Counter[tuple[str, str]] = field(default_factory=Counter)
-    late_orders: int = 0
-    new_delivery_dates: int = 0
-    unit_time: timedelta = timedelta(0)
-    canceled_minor: Counter[tuple[str, str]] = field(default_factory=Counter)
-    orders_with_amount: int = 0
-    holding: Counter[datetime] = field(default_factory=Counter)
-    days_late: Counter[int] = field(default_factory=Counter)
-
-    @property
-    def unit_hours(self) -> float:
-        """Units of stock held, times the hours for which they were."""
-        return self.unit_time / HOUR
-
-    @property
-    def held(self) -> list[tuple[datetime, int]]:
-        """The units of stock that orders held, by when that changed."""
-        instants = sorted(self.holding)
-        return list(zip(instants, accumulate(self.holding[at] for at in instants), strict=True))
-
-    def add(self, part: Self) -> None:
-        """Count another part of the history, too."""
-        self.orders += part.orders
-        self.events += part.events
-        self.outcomes.update(part.outcomes)
-        self.notices.update(part.notices)
-        self.late_orders += part.late_orders
-        self.new_delivery_dates += part.new_delivery_dates
-        self.unit_time += part.unit_time
-        self.canceled_minor.update(part.canceled_minor)
-        self.orders_with_amount += part.orders_with_amount
-        self.holding.update(part.holding)
-        self.days_late.update(part.days_late)
 
 
 def run(
@@ -99,7 +46,7 @@ def run(
     engine = Engine(services, Policies(policy), MemoryStock(on_hand), tally)
     with _without_collector():
         engine.run(telling.events(), tally.answers)
-    return tally.result(name, engine.decided)
+    return tally.result(name, engine)
 
 
 @contextmanager
@@ -151,18 +98,12 @@ class _Telling:
 
 
 @dataclass
-class _Standing:
-    """How an order stands."""
+class _Course:
+    """How an order went."""
 
-    status: str = "unknown"
-    reason: str = ""
     late_notices: int = 0
     units: int = 0
     since: datetime | None = None
-
-    @property
-    def label(self) -> str:
-        return f"{self.status}: {self.reason}" if self.reason else self.status
 
 
 class _Tally:
@@ -170,23 +111,15 @@ class _Tally:
 
     def __init__(self, telling: _Telling) -> None:
         self._telling = telling
-        self._orders: defaultdict[str, _Standing] = defaultdict(_Standing)
+        self._orders: defaultdict[str, _Course] = defaultdict(_Course)
         self._notices: Counter[tuple[str, str]] = Counter()
         self._unit_time = timedelta(0)
         self._holding: Counter[datetime] = Counter()
         self._answers: list[Said] = []
 
-    def __call__(self, service: str, state: Any, facts: Sequence[Said]) -> None:
-        if service == FULFILLMENT_EVENTS.publisher:
-            self._note(state, facts)
+    def __call__(self, facts: Sequence[Said]) -> None:
         for said in facts:
             self._count(said)
-
-    def _note(self, state: Any, facts: Sequence[Said]) -> None:
-        if facts and facts[0].topic == FULFILLMENT_EVENTS.name and state is not None:
-            standing = self._orders[state.order_id]
-            standing.status = state.status
-            standing.reason = state.cancellation.reason if state.cancellation else ""
 
     def _count(self, said: Said) -> None:
         match said.data:
@@ -209,10 +142,10 @@ class _Tally:
 
     def _hold(self, said: Said, change: int) -> None:
         """An order holds units from now on, or fewer of them."""
-        standing = self._orders[said.subject]
-        if standing.since is not None:
-            self._unit_time += standing.units * (said.time - standing.since)
-        standing.units, standing.since = standing.units + change, said.time
+        course = self._orders[said.subject]
+        if course.since is not None:
+            self._unit_time += course.units * (said.time - course.since)
+        course.units, course.since = course.units + change, said.time
         if change:
             self._holding[said.time] += change
 
@@ -221,27 +154,30 @@ class _Tally:
         found, self._answers = self._answers, []
         return found
 
-    def result(self, name: str, events: int) -> Result:
+    def result(self, name: str, engine: Engine) -> Result:
         """The counts, once all has come to rest."""
         orders = self._telling.orders
         result = Result(
             name,
             len(orders),
-            events,
+            engine.decided,
             notices=self._notices,
             unit_time=self._unit_time,
             holding=self._holding,
         )
         for order_id, past in orders.items():
-            standing = self._orders[order_id]
-            result.outcomes[standing.label, past.status] += 1
-            result.late_orders += standing.late_notices > 0
-            result.new_delivery_dates += standing.late_notices
-            result.days_late[standing.late_notices] += 1
+            order: Order | None = engine.state("fulfillment", order_id)
+            reason = order.cancellation.reason if order and order.cancellation else ""
+            status = order.status if order else "unknown"
+            result.outcomes[f"{status}: {reason}" if reason else status, past.status] += 1
+            late_notices = self._orders[order_id].late_notices
+            result.late_orders += late_notices > 0
+            result.new_delivery_dates += late_notices
+            result.days_late[late_notices] += 1
             if past.amount is None:
                 continue
             result.orders_with_amount += 1
-            if standing.status == "Canceled":
+            if status == "Canceled":
                 amount = amount_of(past, self._telling.mapped)
-                result.canceled_minor[standing.reason, amount.currency] += amount.amount_minor
+                result.canceled_minor[reason, amount.currency] += amount.amount_minor
         return result

@@ -21,7 +21,8 @@ from services.simulator import comparison
 from services.simulator.comparison import NamedPolicy, compare
 from services.simulator.engine import Engine
 from services.simulator.history import PastOrder, read_history, read_mapping
-from services.simulator.whatif import Result, run
+from services.simulator.result import Result
+from services.simulator.whatif import run
 from shared.policy import Policies, Policy
 from shared.policy_fields import FraudLimits
 

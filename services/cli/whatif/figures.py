@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.simulator.whatif import Result
+from services.simulator.result import Result
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from datetime import datetime
 from html import escape
 
 from services.cli.whatif.figures import Figures, notices, outcomes
-from services.simulator.whatif import Result
+from services.simulator.result import Result
 
 COLORS = ("#3b6fd4", "#d9822b", "#2e9e6b", "#a855c7", "#c2410c", "#0891b2")
 """By policy, in turn; readable on a light and on a dark ground."""
