@@ -1,7 +1,6 @@
 """`orderflow stock`: tell the system what a warehouse has, as events on the topic `stock`."""
 
 import asyncio
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -9,11 +8,11 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from services.cli import allowed
 from services.cli.addresses import DEFAULT_DATA_DIR, DataDir, settings_here
 from services.cli.business_time import business_now
 from services.cli.exit_codes import EXIT_USAGE
 from services.cli.producer import Accepted, Producer
+from services.cli.stock_file import read_counts, reason_of
 from shared.events.fields import EventId
 from shared.events.warehouse import (
     STOCK,
@@ -26,24 +25,6 @@ from shared.events.warehouse import (
 from shared.settings import Settings
 
 SOURCE = "orderflow-cli"
-
-MAX_ROWS = 100_000
-"""Of one file: it is held in memory, with what was acknowledged, below 2 KB each."""
-
-FIELDS = {"seller": "seller_id", "sku": "sku", "quantity": "on_hand"}
-"""The columns of a file, and the event's fields that they are."""
-
-_COLUMNS = {field: column for column, field in FIELDS.items()}
-
-_ALLOWED = {
-    "seller_id": allowed.SELLER_ID,
-    "sku": allowed.SKU,
-    "on_hand": allowed.ON_HAND,
-    "units": allowed.UNITS,
-    "change": allowed.CHANGE,
-    "reason": allowed.TEXT,
-    "id": allowed.EVENT_ID,
-}
 
 stock = typer.Typer(help="Tell what a warehouse has.", no_args_is_help=True)
 
@@ -129,7 +110,7 @@ def _tell(
         if id_ is not None:
             TypeAdapter(EventId).validate_python(id_)
     except ValidationError as error:
-        typer.echo(f"orderflow stock: {_reason(error)}", err=True)
+        typer.echo(f"orderflow stock: {reason_of(error)}", err=True)
         raise typer.Exit(EXIT_USAGE) from error
     (event,) = asyncio.run(_produce([fact], settings_here(data_dir), id_))
     typer.echo(
@@ -147,50 +128,6 @@ def _set_from(file: Path, data_dir: Path) -> None:
     typer.echo(f"accepted {len(accepted)} of {len(facts) + len(reasons)} rows")
     if reasons:
         raise typer.Exit(EXIT_USAGE)
-
-
-def read_counts(file: Path) -> tuple[list[StockSet], dict[int, str]]:
-    """The good rows as facts, and by line what is wrong with the others."""
-    facts: list[StockSet] = []
-    reasons: dict[int, str] = {}
-    with file.open(newline="", encoding="utf-8-sig", errors="replace") as text:
-        rows = csv.DictReader(text)
-        try:
-            if missing := [name for name in FIELDS if name not in (rows.fieldnames or ())]:
-                raise typer.BadParameter(f"{file} has no column {', '.join(missing)}.")
-            for row in rows:
-                if len(facts) + len(reasons) == MAX_ROWS:
-                    raise typer.BadParameter(f"{file} has more than {MAX_ROWS} rows: split it.")
-                if None in row:  # a comma in a name moves what follows it to the next column
-                    reasons[rows.line_num] = "more columns than the first line names"
-                    continue
-                given = {
-                    field: row[name] for name, field in FIELDS.items() if row[name] is not None
-                }
-                try:
-                    facts.append(StockSet.model_validate_strings(given))
-                except ValidationError as error:
-                    reasons[rows.line_num] = _reason(error)
-        except csv.Error as error:
-            raise typer.BadParameter(f"{file}:{rows.line_num}: {error}.") from error
-    return facts, reasons
-
-
-def _reason(error: ValidationError) -> str:
-    """Each field that does not fit, by the name that the user knows, and what is allowed there."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    wrong = {str(e["loc"][0]) if e["loc"] else "id": e["type"] == "missing" for e in found}
-    return "; ".join(
-        f"{_COLUMNS.get(name, name)}: "
-        + ("is missing" if missing else f"has to be {_allowed(error.title, name)}")
-        for name, missing in wrong.items()
-    )
-
-
-def _allowed(fact: str, field: str) -> str:
-    if field == "reason" and fact == StockAdjusted.__name__:
-        return allowed.OPTIONAL_TEXT
-    return _ALLOWED[field]
 
 
 async def _produce(

@@ -146,12 +146,14 @@ def _check_columns(path: Path, mapped: Mapped, there: Iterable[str]) -> None:
 
 def _read_rows(rows: "csv.DictReader[str]", mapped: Mapped) -> Iterator[PastOrder | BadRow]:
     seen: set[str] = set()
+    columns = mapped.columns.model_dump(exclude_none=True)
     for number, row in enumerate(rows):
         if number >= MAX_ROWS:
             yield BadRow(rows.line_num, f"more than {MAX_ROWS} rows: the rest is not replayed")
             return
         try:
-            order = _past_order(row, mapped)
+            cells = {name: row[column] or "" for name, column in columns.items()}
+            order = _past_order(cells, mapped)
             if order.order_id in seen:
                 raise ValueError(f"order_id {order.order_id} was there before")
         except ValueError as invalid:
@@ -161,21 +163,17 @@ def _read_rows(rows: "csv.DictReader[str]", mapped: Mapped) -> Iterator[PastOrde
         yield order
 
 
-def _past_order(row: Mapping[str, str | None], mapped: Mapped) -> PastOrder:
-    columns = mapped.columns.model_dump()
-    known: dict[str, Any] = {
-        moment: _moment(moment, row[columns[moment]], mapped) for moment in MOMENTS
-    }
+def _past_order(cells: Mapping[str, str], mapped: Mapped) -> PastOrder:
+    known: dict[str, Any] = {moment: _moment(moment, cells[moment], mapped) for moment in MOMENTS}
     purchased = known.pop("purchased")
     if purchased is None:
         raise ValueError("purchased is empty")
-    order_id = _ORDER_ID.validate_python(row[columns["order_id"]])
     return PastOrder(
-        order_id=order_id,
-        status=row[columns["status"]] or "",
+        order_id=_ORDER_ID.validate_python(cells["order_id"]),
+        status=cells["status"],
         purchased=purchased,
         **known,
-        **_goods({name: row[column] or "" for name, column in columns.items() if column}, mapped),
+        **_goods(cells, mapped),
     )
 
 
@@ -202,8 +200,8 @@ def _amount(text: str, mapped: Mapped) -> Money:
     return Money(amount_minor=exact, currency=mapped.currency)
 
 
-def _moment(moment: Moment, text: str | None, mapped: Mapped) -> datetime | None:
-    if text is None or not text.strip():
+def _moment(moment: Moment, text: str, mapped: Mapped) -> datetime | None:
+    if not text.strip():
         return None
     try:
         local = datetime.strptime(text.strip(), mapped.time_format)  # noqa: DTZ007 - zoned below

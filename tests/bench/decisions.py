@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-from services.cli.feed.command import OLIST
+from services.cli.history_file import OLIST
 from services.simulator import engine
 from services.simulator.history import PastOrder, read_history, read_mapping
 from services.simulator.whatif import run

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from services.cli import stock
+from services.cli import stock_file
 from services.cli.app import app
 from shared.events.fields import MAX_STOCK
 from shared.events.warehouse import StockSet
@@ -94,7 +94,7 @@ def test_good_rows_become_facts_and_bad_ones_are_told_by_line_and_reason(tmp_pat
         b'10,"two\nlines",SHADE-7,SELLER-11\n'
     )
 
-    facts, reasons = stock.read_counts(file)
+    facts, reasons = stock_file.read_counts(file)
 
     assert facts == [
         StockSet(seller_id="SELLER-11", sku="LAMP/RED, 40W", on_hand=7),
@@ -129,11 +129,11 @@ def test_a_file_that_is_no_stock_file_is_refused_as_a_whole(
 
 
 def test_a_file_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stock, "MAX_ROWS", 2)
+    monkeypatch.setattr(stock_file, "MAX_ROWS", 2)
     file = tmp_path / "stock.csv"
     file.write_text("seller,sku,quantity\nSELLER-11,A,1\nSELLER-11,B,x\n")
 
-    assert len(stock.read_counts(file)[0]) == 1
+    assert len(stock_file.read_counts(file)[0]) == 1
     file.write_text(file.read_text() + "SELLER-11,C,3\n")
     shown = cli.invoke(app, ["stock", "set", "--from-file", str(file)])
 

@@ -16,17 +16,15 @@ from services.cli.exit_codes import EXIT_FAILED
 from services.cli.feed.facts import Facts
 from services.cli.feed.replay import Replay
 from services.cli.feed.summary import Summary, summarize, tables
+from services.cli.history_file import OLIST, read_orders
 from services.cli.observer import observe
 from services.cli.producer import Producer
 from services.cli.system import System, system, until_signaled
-from services.simulator.history import BadRow, Mapped, PastOrder, read_history, read_mapping
+from services.simulator.history import BadRow, Mapped, PastOrder, read_mapping
 from shared.errors import RefusedStart
 
-OLIST = Path(__file__).with_name("olist.yaml")
 EMBEDDED_ORDERS = 300
 """The embedded Kafka keeps some 5 MB per partition; an order's facts are about 20 KB."""
-MAX_BAD_ROWS_SHOWN = 20
-"""On the terminal, a page of them: more have the same cause as a rule. `--json` has them all."""
 
 _console = Console(stderr=True)
 
@@ -46,12 +44,7 @@ def feed(
     exit code is 0 only if the books balance.
     """
     mapped = read_mapping(mapping)
-    rows = list(read_history(file, mapped))
-    bad = [row for row in rows if isinstance(row, BadRow)]
-    history = [row for row in rows if isinstance(row, PastOrder)]
-    _console.print(f"{file}: {len(history)} orders, {len(bad)} bad rows")
-    for row in bad[:MAX_BAD_ROWS_SHOWN]:
-        _console.print(f"  line {row.line}: {row.reason}", markup=False)
+    history, bad = read_orders(file, mapped, _console)
     with (
         until_signaled(),
         system(data_dir, partitions=partitions, wiped=True, say=_console.print) as running,

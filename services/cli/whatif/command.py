@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli.exit_codes import EXIT_USAGE
-from services.cli.feed.command import MAX_BAD_ROWS_SHOWN, OLIST
-from services.cli.stock import read_counts
+from services.cli.history_file import OLIST, read_orders
+from services.cli.stock_file import read_counts
 from services.cli.whatif.figures import Figures, figures
 from services.cli.whatif.page import page
-from services.simulator.comparison import NamedPolicy, compare
-from services.simulator.history import BadRow, PastOrder, read_history, read_mapping
+from services.simulator.comparison import NamedPolicy, compare, prepare
+from services.simulator.history import read_mapping
 from services.simulator.retold import SELLER
 from shared.policy import read_policy
 
@@ -56,14 +56,11 @@ def whatif(
     """
     if html is not None and (html.is_dir() or not html.parent.is_dir()):
         raise typer.BadParameter(f"--html {html}: has to be a file in a directory that is there.")
+    if jobs > 1:
+        prepare()
     mapped = read_mapping(mapping)
     policies = [NamedPolicy(path.stem, read_policy(path)) for path in policy]
-    rows = list(read_history(file, mapped))
-    bad = [row for row in rows if isinstance(row, BadRow)]
-    history = [row for row in rows if isinstance(row, PastOrder)]
-    for row in bad[:MAX_BAD_ROWS_SHOWN]:
-        _console.print(f"{file}:{row.line}: {row.reason}", markup=False, soft_wrap=True)
-    _console.print(f"{file}: {len(history)} orders, {len(bad)} bad rows")
+    history, _ = read_orders(file, mapped, _console)
     on_hand = _on_hand(stock)
     with _console.status(", ".join(named.name for named in policies) + " …"):
         results = list(compare(policies, history, mapped, on_hand, jobs=jobs))
