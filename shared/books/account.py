@@ -152,16 +152,24 @@ def _add(account: Account, type_: str, data: Json) -> None:
             account.owes = None
             account.lapsed.add(Purse(data["lapsed_payment_id"], data["amount"]["currency"]))
         case PaymentRenewed.TYPE:
-            currency = next(iter(account.lapsed)).currency
-            account.owes = Purse(data["payment_id"], currency)
-            for how in (VOIDED, REFUNDED):
-                account.before[account.owes, how] = account.asked[account.owes, how]
+            # Where the request is missing, which the versions tell, its payments know the currency.
+            known = account.lapsed or account.purses
+            account.owes = _renewed(data["payment_id"], known)
+            if account.owes is not None:
+                for how in (VOIDED, REFUNDED):
+                    account.before[account.owes, how] = account.asked[account.owes, how]
         case MoneyArrived.TYPE:
             account.come(purse_of(data), data["how"], minor_of(data))
         case MoneyReturned.TYPE:
             account.go(purse_of(data), data["how"], minor_of(data))
         case _:
             _add_request(account, type_, data)
+
+
+def _renewed(payment_id: str, known: Iterable[Purse]) -> Purse | None:
+    """The purse of a payment that was renewed in the currency of these, of which one will do."""
+    currency = min((purse.currency for purse in known), default=None)
+    return None if currency is None else Purse(payment_id, currency)
 
 
 def _add_request(account: Account, type_: str, data: Json) -> None:

@@ -11,6 +11,7 @@ from shared.books.result import Books, Draft
 from shared.events.gateway import (
     PAYMENTS,
     AuthorizationLapsed,
+    PaymentAuthorized,
     PaymentCaptured,
     PaymentChargedBack,
     PaymentFact,
@@ -262,3 +263,16 @@ def test_r7_canceled_units_whose_money_is_kept(world: World) -> None:
 
     assert "parted: " in told(world.books(), "R7")
     assert "is owed for what was shipped, and 13368 is kept" in told(world.books(), "R7")
+
+
+def test_p3_a_renewal_whose_request_is_missing_is_told_of() -> None:
+    world = open_shop()
+    place(world, "renewed")
+    pay(world, "renewed")
+    world.say(PAYMENTS, AuthorizationLapsed(payment_id="pay-renewed"), "renewed")
+    world.say(PAYMENTS, PaymentAuthorized(payment_id="anew", amount=eur(13_368)), "renewed")
+    assert told(world.books(), "R7") == ""
+
+    world.change(find(world, PAYMENT_EVENTS, "payment.authorization_requested", "renewed"), None)
+
+    assert "renewed" in told(world.books(), "P3")
