@@ -97,13 +97,14 @@ MISROUTED = Misrouted()
 class Reading:
     """A topic that a service reads, and the facts on it that it handles.
 
-    One that is none of the topic's stands for every fact of it, known or not yet: of such a fact
-    only what that one names is read (of `ServiceFact`: its subject, version and deadlines). `read`
-    is for a topic that holds no events: it makes one of a record, or None.
+    `every` stands for all other facts of ours on it, known or not yet: of those only what it names
+    is read (of `ServiceFact`: subject, version and deadlines). `read` is for a topic that holds no
+    events: it makes one of a record, or None.
     """
 
     topic: Topic
-    facts: tuple[type[Fact], ...]
+    facts: tuple[type[Fact], ...] = ()
+    every: type[Fact] | None = None
     read: Callable[[Record], Event[Any] | None] | None = None
 
 
@@ -151,13 +152,10 @@ class Decoder:
         self._read: dict[str, Callable[[Record], Event[Any] | None]] = {}
         for reading in readings:
             name = reading.topic.name
-            for fact in set(reading.facts).difference(reading.topic.facts):
-                self._every[name] = Event[fact]  # type: ignore[valid-type]
-            self._handled[name] = {
-                fact.TYPE: reading.topic.models[fact.TYPE]
-                for fact in reading.facts
-                if fact in reading.topic.facts
-            }
+            models = reading.topic.models
+            self._handled[name] = {fact.TYPE: models[fact.TYPE] for fact in reading.facts}
+            if reading.every is not None:
+                self._every[name] = Event[reading.every]  # type: ignore[name-defined]
             if reading.read is not None:
                 self._read[name] = reading.read
 

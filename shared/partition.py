@@ -141,7 +141,7 @@ class PartitionTask(Generic[S]):
         self._due: Sequence[Input] = ()
         self._answers: deque[Input] = deque()
         self._pending: dict[str, PendingCall] = {}
-        self._unpublished: list[PendingCall] = []
+        self._calls_to_pursue: list[PendingCall] = []
         self._held: deque[_Held[S]] = deque()
         self._handed_out: Mapping[str, int] = {}
         self._drained: Mapping[str, int] = {}
@@ -488,7 +488,9 @@ class PartitionTask(Generic[S]):
             answered=decided.answered,
         )
         await self._accepted(self._store.commit(held, self._token, commit))
-        self._unpublished = self._read_calls(fact.value for fact in decided.outgoing if fact.call)
+        self._calls_to_pursue = self._read_calls(
+            fact.value for fact in decided.outgoing if fact.call
+        )
         self._stored_positions = commit.positions
         self._unsettled = True
         self.counts["commits"] += 1
@@ -531,8 +533,8 @@ class PartitionTask(Generic[S]):
         self._publishing = None
         self.unpublished = 0
         self._journal = max(self._journal, reached or 0)
-        self._pursue(self._unpublished)
-        self._unpublished = []
+        self._pursue(self._calls_to_pursue)
+        self._calls_to_pursue = []
         await self._step("published")
 
     # -- calls to the outside -----------------------------------------------------------------

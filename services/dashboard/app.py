@@ -1,6 +1,6 @@
 """The dashboard's projection, put together; its pages are served by a process of their own."""
 
-from services.dashboard.decisions import Kept, Told, decide
+from services.dashboard.decisions import Told, decide
 from services.dashboard.letters import LETTERS, letter_event
 from services.dashboard.state import View, evolve
 from services.dashboard.store import documents
@@ -25,13 +25,13 @@ def build() -> Service[View]:
     return Service(
         name="dashboard",
         reads=(
-            Reading(FULFILLMENT_EVENTS, (Told,)),
-            Reading(PAYMENT_EVENTS, (Told,)),
-            Reading(INVENTORY_EVENTS, (Told,)),
-            Reading(DEADLINES_EVENTS, (Told,)),
-            Reading(NOTICES, (Told,)),
+            Reading(FULFILLMENT_EVENTS, every=Told),
+            Reading(PAYMENT_EVENTS, every=Told),
+            Reading(INVENTORY_EVENTS, every=Told),
+            Reading(DEADLINES_EVENTS, every=Told),
+            Reading(NOTICES, every=Told),
             Reading(STOCK_LEVELS, (StockLevelChanged, StockDepleted)),
-            Reading(LETTERS, (Kept,), letter_event),
+            Reading(LETTERS, read=letter_event),
         ),
         journal=DASHBOARD_EVENTS,
         decide=decide,

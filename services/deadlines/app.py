@@ -18,8 +18,8 @@ def build() -> Service[Deadlines]:
     return Service(
         name="deadlines",
         reads=(
-            Reading(PAYMENT_EVENTS, (ServiceFact,)),
-            Reading(FULFILLMENT_EVENTS, (ServiceFact,)),
+            Reading(PAYMENT_EVENTS, every=ServiceFact),
+            Reading(FULFILLMENT_EVENTS, every=ServiceFact),
         ),
         journal=DEADLINES_EVENTS,
         decide=decide,

@@ -25,7 +25,7 @@ from shared.clock import from_ms, to_ms
 from shared.documents import Document
 from shared.errors import OrderflowError
 from shared.events.deadlines import DeadlineReached
-from shared.events.envelope import Event, Fact, ServiceFact, Topic, encode
+from shared.events.envelope import Event, Fact, Topic, encode
 from shared.events.parking import EventDecided, ParkedRecord
 from shared.policy import Policies
 from shared.service import Question, Received, Service
@@ -281,7 +281,7 @@ class Engine:
                 for reader in all_
                 for reading in reader.service.reads
                 if reading.topic.name == said.topic
-                and (type(said.data) in reading.facts or ServiceFact in reading.facts)
+                and (reading.every is not None or type(said.data) in reading.facts)
             ]
         return self._readers[key]
 

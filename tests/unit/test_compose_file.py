@@ -8,7 +8,7 @@ from services.cli.kafka_server import KAFKA_VERSION
 from tests.support.compose import CHECKOUT
 
 
-def test_the_servers_in_containers_are_those_of_a_machine_without() -> None:
+def test_kafka_in_a_container_is_set_as_that_of_a_machine_without() -> None:
     described = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
     kafka = described["services"]["kafka"]
     own = (CHECKOUT / "deploy" / "kafka" / "server.properties").read_text()
@@ -23,3 +23,11 @@ def test_the_servers_in_containers_are_those_of_a_machine_without() -> None:
     assert {name: there.get(name) for name in settings.keys() - of_its_place} == {
         name: settings[name] for name in settings.keys() - of_its_place
     }
+
+
+def test_nothing_is_published_to_other_machines() -> None:
+    described = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
+    published = [port for one in described["services"].values() for port in one.get("ports", ())]
+
+    assert published
+    assert [port for port in published if not port.startswith("127.0.0.1:")] == []

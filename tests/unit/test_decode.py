@@ -296,7 +296,7 @@ def test_the_owner_checks_what_it_does_not_handle_itself() -> None:
 
 
 def test_who_reads_every_fact_of_a_service_reads_those_of_tomorrow_too() -> None:
-    every = Decoder("deadlines", (Reading(OTHER, (ServiceFact,)),), partitions=1)
+    every = Decoder("deadlines", (Reading(OTHER, every=ServiceFact),), partitions=1)
     tomorrow = record(Add(amount=1), "e-1", topic=OTHER.name, version=4)
 
     found = decode(tomorrow, every)

@@ -152,7 +152,7 @@ class System:
 
 
 def _named(service: Service[Any], name: str, topics: Sequence[str]) -> Service[Any]:
-    readings = tuple(Reading(replace(DEADLINES_EVENTS, name=t), ()) for t in topics)
+    readings = tuple(Reading(replace(DEADLINES_EVENTS, name=t)) for t in topics)
     return replace(service, name=name, reads=readings)
 
 
