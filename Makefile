@@ -27,7 +27,7 @@ COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --group build --universa
 # comes from requirements-dev.lock, shows that the lock files and pyproject.toml agree.
 INSTALLED := $(BIN)/uv pip install --quiet --python $(BIN)/python --dry-run --offline --no-cache
 
-.PHONY: help setup setup-dev demo up test chaos simulate check fmt bench lock clean
+.PHONY: help setup setup-dev demo up test chaos simulate check fmt bench bench-quick lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,9 +66,12 @@ fmt: setup-dev ## format the code and fix what can be fixed safely
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: setup-dev ## measure orders per second through the whole life, and the decisions alone
-	$(BIN)/python -m tests.bench.throughput
-	$(BIN)/python -m tests.bench.decisions
+bench: setup-dev ## measure everything, in hours, and write docs/performance.md
+	$(BIN)/python -m tests.bench.run --out docs/performance.json
+	$(BIN)/python -m tests.bench.report docs/performance.json
+
+bench-quick: setup-dev ## measure a little, in about a minute; prints JSON
+	$(BIN)/python -m tests.bench.run --quick
 
 lock: setup-dev ## bring the lock files in step with pyproject.toml, moving no version without need
 	@$(COMPILE) --extra local --output-file requirements.lock

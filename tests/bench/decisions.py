@@ -1,30 +1,25 @@
 """Decisions per second of one core: the services' own, in virtual time, without Kafka and Redis.
 
-    python -m tests.bench.decisions [HISTORY.csv]
-
-The life of orders as `orderflow whatif` runs it: the first 1 000 of a file of the form of the
-public Olist data, or 1 000 made up here, placed, paid, shipped days later, delivered and archived.
-Then the decisions of each service alone, at a desk as in production: with the facts encoded. Prints
-the figures as JSON; of several runs the quickest, as a machine is rarely alone.
+The life of orders as `orderflow whatif` runs it: 1 000 made up here, placed, paid, shipped days
+later, delivered and archived. Then the decisions of each service alone, at a desk as in production:
+with the facts encoded. Of several runs the quickest, as a machine is rarely alone.
 """
 
-import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from services.cli.history_file import OLIST
 from services.simulator import engine
-from services.simulator.history import PastOrder, read_history, read_mapping
+from services.simulator.history import PastOrder, read_mapping
 from services.simulator.whatif import run
 from shared.batch import Desk, Input
 from shared.documents import Document
 from shared.events.parking import ParkedRecord
 from shared.policy import Policy
-from tests.bench import print_figures
+from tests.bench.sizes import Sizes
 
 ORDERS, RUNS = 1_000, 5
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
@@ -105,15 +100,7 @@ def _decided_s(desk: Desk[Any], of: Sequence[Asked]) -> float:
     return time.process_time() - began_s
 
 
-def main() -> None:
-    """Run it and print the figures."""
+def measure(_of: None, _sizes: Sizes, _known: dict[str, Any]) -> dict[str, Any]:
+    """The figures; it needs no servers."""
     history = [_made_up(nth) for nth in range(ORDERS)]
-    if sys.argv[1:]:
-        rows = read_history(Path(sys.argv[1]), read_mapping(OLIST))
-        history = [row for row in rows if isinstance(row, PastOrder)][:ORDERS]
-    figures = _whole(history) | {"us_per_decision_of_service": _at_the_desk(history)}
-    print_figures(figures)
-
-
-if __name__ == "__main__":
-    main()
+    return _whole(history) | {"us_per_decision_of_service": _at_the_desk(history)}
