@@ -30,7 +30,7 @@ INSTALLED := $(BIN)/uv pip install --quiet --python $(BIN)/python --dry-run --of
 .PHONY: help setup setup-dev demo up test chaos simulate check fmt bench bench-quick lock clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.setup $(WEB)/node_modules/.setup ## make .venv with what the system runs on
 
@@ -66,7 +66,7 @@ fmt: setup-dev ## format the code and fix what can be fixed safely
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: setup-dev ## measure everything, in hours, and write docs/performance.md
+bench: setup-dev ## measure everything, some 90 minutes, and write docs/performance.md
 	$(BIN)/python -m tests.bench.run --out docs/performance.json
 	$(BIN)/python -m tests.bench.report docs/performance.json
 

@@ -179,7 +179,7 @@ def performance(found: Figures) -> str:
     lines = []
     if found["quick"]:
         lines.append(
-            "**From `make bench-quick`, seconds on a busy machine: it shows the form, and its"
+            "**Small sizes (`--quick`), seconds on a busy machine: it shows the form, and its"
             " figures are no claim.**"
         )
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())

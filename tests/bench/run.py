@@ -56,7 +56,7 @@ BENCHES = {
     "deadlines": Bench(deadlines.measure, deadlines.SERVICES),
     "decisions": Bench(decisions.measure, ()),
 }
-QUICKLY = ("throughput", "floor", "latency", "memory", "deadlines")
+QUICKLY = ("throughput", "floor", "latency", "deadlines")
 """What fits into a minute."""
 
 
