@@ -34,6 +34,7 @@ COMMANDS = {
     "whatif": "services.cli.whatif.command:whatif",
     "policy": "services.cli.policy.command:policy",
     "topics": "services.cli.topics:topics",
+    "schemas": "services.cli.schemas:schemas",
     "stock": "services.cli.stock:stock",
     "report": "services.cli.report:report",
     "upload": "services.cli.upload:upload",
