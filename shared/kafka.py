@@ -5,9 +5,11 @@ asked of the aiokafka clients underneath (`shared/kafka_log.py`).
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -22,11 +24,13 @@ from aiokafka.errors import (
 )
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
+from faststream.security import BaseSecurity, SASLScram512
 
-from shared.errors import RefusedStart, TransientError
+from shared.errors import RefusedStart, SettingError, TransientError
 from shared.events.envelope import Topic
 from shared.kafka_headers import read_every_header
 from shared.retention import DAY_MS, INPUT_RETENTION_DAYS, JOURNAL_RETENTION_DAYS
+from shared.settings import Settings
 
 DEAD_LETTERS = "dead-letters"
 MAX_RECORD_BYTES = 2 * 2**20
@@ -65,12 +69,76 @@ REBALANCE_TIMEOUT_MS = 30_000
 read_every_header()
 
 
-def broker_of(servers: str) -> KafkaBroker:
+@dataclass(frozen=True)
+class Cluster:
+    """A Kafka that asks its clients for more than an address: TLS, and who they are.
+
+    It is shown as its address: errors name it.
+    """
+
+    servers: str
+    security: BaseSecurity
+
+    def __str__(self) -> str:
+        return self.servers
+
+
+Servers: TypeAlias = str | Cluster
+"""host:port, several separated by commas, of a Kafka that asks for nothing; or such a cluster."""
+
+
+def servers_of(settings: Settings) -> Servers:
+    """The Kafka that settings name.
+
+    Raises SettingError for a user without SASL_SSL, SASL_SSL without a user and its password, and
+    for a file of certificates that is none.
+    """
+    servers, protocol = settings.kafka_bootstrap_servers, settings.kafka_security_protocol
+    username, password = settings.kafka_username, settings.kafka_password
+    sasl = protocol == "SASL_SSL"
+    for name, found in (("KAFKA_USERNAME", username), ("KAFKA_PASSWORD", password)):
+        if sasl and found is None:
+            raise SettingError(name, "not set", "who SASL_SSL is for")
+        if found is not None and not sasl:
+            raise SettingError(name, "set", "nothing, or KAFKA_SECURITY_PROTOCOL=SASL_SSL with it")
+    if protocol == "PLAINTEXT":
+        return servers
+    try:
+        context = ssl.create_default_context(cafile=settings.kafka_ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        allowed = Settings.model_fields["kafka_ca_file"].description or ""
+        raise SettingError("KAFKA_CA_FILE", f"{settings.kafka_ca_file}: {error}", allowed) from None
+    if username is None or password is None:
+        return Cluster(servers, BaseSecurity(ssl_context=context))
+    return Cluster(servers, SASLScram512(username, password, ssl_context=context))
+
+
+def _addressed(servers: Servers) -> dict[str, Any]:
+    """What every client of aiokafka is told of where Kafka is, and who asks."""
+    if isinstance(servers, str):
+        return {"bootstrap_servers": servers.split(",")}
+    told: dict[str, Any] = {
+        "bootstrap_servers": servers.servers.split(","),
+        "security_protocol": "SSL",
+        "ssl_context": servers.security.ssl_context,
+    }
+    if isinstance(servers.security, SASLScram512):
+        told |= {
+            "security_protocol": "SASL_SSL",
+            "sasl_mechanism": "SCRAM-SHA-512",
+            "sasl_plain_username": servers.security.username,
+            "sasl_plain_password": servers.security.password,
+        }
+    return told
+
+
+def broker_of(servers: Servers) -> KafkaBroker:
     """A FastStream broker whose producer loses and doubles nothing, and whose consumer acks nothing
     by itself: positions lie in Redis.
     """
     return KafkaBroker(
-        servers.split(","),
+        str(servers).split(","),
+        security=servers.security if isinstance(servers, Cluster) else None,
         acks="all",
         enable_idempotence=True,
         linger_ms=0,
@@ -83,13 +151,13 @@ def broker_of(servers: str) -> KafkaBroker:
     )
 
 
-def producer_of(servers: str) -> AIOKafkaProducer:
+def producer_of(servers: Servers) -> AIOKafkaProducer:
     """A producer for events from outside: acked by all replicas, none lost, doubled or reordered.
 
     It lingers, since its events come one by one: some ms of a storefront's fill a batch.
     """
     return AIOKafkaProducer(
-        bootstrap_servers=servers.split(","),
+        **_addressed(servers),
         acks="all",
         enable_idempotence=True,
         linger_ms=PRODUCER_LINGER_MS,
@@ -98,7 +166,7 @@ def producer_of(servers: str) -> AIOKafkaProducer:
     )
 
 
-def keeper_of(servers: str) -> AIOKafkaProducer:
+def keeper_of(servers: Servers) -> AIOKafkaProducer:
     """A producer for dead letters and what is sent on: whatever came through a topic has to fit.
 
     A record of a compressed batch may be many times its size there, and headers grow as text: so
@@ -107,17 +175,17 @@ def keeper_of(servers: str) -> AIOKafkaProducer:
     large, aiokafka's (0.14) sequence has a gap, and none to that partition is taken any more.
     """
     return AIOKafkaProducer(
-        bootstrap_servers=servers.split(","),
+        **_addressed(servers),
         acks="all",
         compression_type="zstd",
         max_request_size=MAX_UNPACKED_BYTES,
     )
 
 
-def reader_of(servers: str, isolation_level: str = "read_committed") -> AIOKafkaConsumer:
+def reader_of(servers: Servers, isolation_level: str = "read_committed") -> AIOKafkaConsumer:
     """A consumer of no group, that is told what to read: it leaves no trace in Kafka."""
     return AIOKafkaConsumer(
-        bootstrap_servers=servers.split(","),
+        **_addressed(servers),
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
@@ -158,8 +226,8 @@ def topic_settings(topic: Topic | None) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _admin(servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=servers.split(","))
+async def _admin(servers: Servers) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(**_addressed(servers))
     try:
         async with asyncio.timeout(ASK_TIMEOUT_S):
             await client.start()
@@ -177,7 +245,7 @@ class FoundTopic(NamedTuple):
     led: bool
 
 
-async def found_topics(servers: str, names: Iterable[str]) -> dict[str, FoundTopic]:
+async def found_topics(servers: Servers, names: Iterable[str]) -> dict[str, FoundTopic]:
     """The topics of these names that exist; raises TransientError."""
     async with _admin(servers) as admin, asyncio.timeout(ASK_TIMEOUT_S):
         described = await admin.describe_topics(list(names))
@@ -190,19 +258,19 @@ async def found_topics(servers: str, names: Iterable[str]) -> dict[str, FoundTop
     }
 
 
-async def partition_counts(servers: str, names: Iterable[str]) -> dict[str, int]:
+async def partition_counts(servers: Servers, names: Iterable[str]) -> dict[str, int]:
     """The number of partitions of each topic that exists; raises TransientError."""
     found = await found_topics(servers, names)
     return {name: topic.partitions for name, topic in found.items()}
 
 
-async def broker_count(servers: str) -> int:
+async def broker_count(servers: Servers) -> int:
     """The brokers of the cluster; raises TransientError."""
     async with _admin(servers) as admin, asyncio.timeout(ASK_TIMEOUT_S):
         return len((await admin.describe_cluster())["brokers"])
 
 
-async def group_members(servers: str, group: str) -> int:
+async def group_members(servers: Servers, group: str) -> int:
     """The members of a consumer group; 0 where nobody knows it.
 
     Raises TransientError, and RefusedStart where the broker can not tell (the embedded one).
@@ -224,7 +292,7 @@ async def group_members(servers: str, group: str) -> int:
 
 
 async def group_offsets(
-    servers: str, group: str, topics: Iterable[str], partitions: int
+    servers: Servers, group: str, topics: Iterable[str], partitions: int
 ) -> dict[tuple[str, int], int]:
     """The offsets that a consumer group has committed of some topics, by topic and partition; none
     where nobody knows it. Raises TransientError.
@@ -236,7 +304,7 @@ async def group_offsets(
     return {(tp.topic, tp.partition): each.offset for tp, each in found.items() if each.offset >= 0}
 
 
-async def found_settings(servers: str, names: Iterable[str]) -> dict[str, dict[str, str]]:
+async def found_settings(servers: Servers, names: Iterable[str]) -> dict[str, dict[str, str]]:
     """The broker-side configuration of existing topics, by topic and setting.
 
     Empty where the broker has no word for it (the embedded one). Raises TransientError.
@@ -258,7 +326,7 @@ async def found_settings(servers: str, names: Iterable[str]) -> dict[str, dict[s
 
 
 async def create_topics(
-    servers: str, topics: Mapping[str, Mapping[str, str]], partitions: int, replication: int
+    servers: Servers, topics: Mapping[str, Mapping[str, str]], partitions: int, replication: int
 ) -> dict[str, str]:
     """Create topics with their settings; what became of each that was not created, by name."""
     wanted = [
@@ -275,7 +343,7 @@ async def create_topics(
     }
 
 
-async def checked_partitions(servers: str, names: Sequence[str]) -> int:
+async def checked_partitions(servers: Servers, names: Sequence[str]) -> int:
     """The one number of partitions that all topics have.
 
     Partition p of every input has to reach the same worker: RefusedStart for a missing topic or

@@ -24,6 +24,7 @@ from shared.kafka import (
     DEAD_LETTERS,
     MAX_RECORD_BYTES,
     TOO_LARGE,
+    Servers,
     asking,
     keeper_of,
     reader_of,
@@ -49,7 +50,7 @@ class KafkaLog:
     """
 
     def __init__(
-        self, broker: KafkaBroker, consumer: Callable[[], AIOKafkaConsumer | None], servers: str
+        self, broker: KafkaBroker, consumer: Callable[[], AIOKafkaConsumer | None], servers: Servers
     ) -> None:
         self.read = 0
         self.restoring = asyncio.Lock()

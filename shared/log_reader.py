@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from shared.decode import Record
 from shared.errors import TransientError
-from shared.kafka import ASK_TIMEOUT_S, asking, reader_of
+from shared.kafka import ASK_TIMEOUT_S, Servers, asking, reader_of
 
 Offsets: TypeAlias = Mapping[tuple[str, int], int]
 """An offset per topic and partition."""
@@ -71,7 +71,7 @@ class LogReader:
 
 
 @asynccontextmanager
-async def open_reader(servers: str, partitions: int) -> AsyncIterator[LogReader]:
+async def open_reader(servers: Servers, partitions: int) -> AsyncIterator[LogReader]:
     """A reader of the Kafka at these servers; closed at the end."""
     consumer = reader_of(servers)
     try:

@@ -58,6 +58,7 @@ _Servers = Annotated[str, AfterValidator(_checked_servers)]
 _RedisUrl = Annotated[str, AfterValidator(_checked_redis_url), Field(repr=False)]
 _ProviderUrl = Annotated[str, AfterValidator(_checked_provider_url)]
 _Token = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,1024}$")]
+_KafkaUser = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,128}$")]
 _LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda name: str(name).upper())
 ]
@@ -75,6 +76,18 @@ class Settings(BaseSettings):
 
     kafka_bootstrap_servers: _Servers = Field(
         "127.0.0.1:9092", description="host:port, several separated by commas"
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL, or SASL_SSL (with SCRAM-SHA-512)"
+    )
+    kafka_ca_file: Path | None = Field(
+        None, description="a PEM file of who signs the brokers' certificates"
+    )
+    kafka_username: _KafkaUser | None = Field(
+        None, description="1 to 128 printable characters, no blanks"
+    )
+    kafka_password: _Token | None = Field(
+        None, repr=False, description="printable characters, no blanks"
     )
     redis_url: _RedisUrl = Field(
         "redis://127.0.0.1:6379/0", description=f"{_REDIS_URL_FORM}: this service's own state"
@@ -149,6 +162,6 @@ def _explained(invalid: ValidationError) -> SettingError:
     field = Settings.model_fields.get(name)
     if field is None:
         return SettingError(name.upper(), "no setting", ", ".join(Settings.model_fields).upper())
-    secret = name.endswith(("_url", "_token"))
+    secret = name.endswith(("_url", "_token", "_password"))
     shown = "malformed (not shown: secret)" if secret else repr(error["input"])
     return SettingError(name.upper(), shown, str(field.description))

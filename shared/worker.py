@@ -104,7 +104,7 @@ class Worker:
         self.fatal: tuple[str, int] | None = None
         self.ended = asyncio.Event()
         self._policies = policies
-        self._servers = settings.kafka_bootstrap_servers
+        self._servers = kafka.servers_of(settings)
         self._step = step
         self._running: dict[int, asyncio.Task[None]] = {}
         self._assigned: Collection[TopicPartition] = ()
@@ -435,7 +435,7 @@ async def work(
     """Check what has to be there, then run the service until SIGTERM; the exit code."""
     policies = Policies.load(settings.policies_dir)
     topics = sorted(_topics(service))
-    partitions = await kafka.checked_partitions(settings.kafka_bootstrap_servers, topics)
+    partitions = await kafka.checked_partitions(kafka.servers_of(settings), topics)
     worker = Worker(service, policies, settings, partitions, step)
     await worker.clock.refresh()
     gc.freeze()  # what was imported stays

@@ -23,7 +23,7 @@ from shared.books.result import Books, Page
 from shared.clock import BusinessClock
 from shared.currencies import units_of
 from shared.events.topics import TOPICS
-from shared.kafka import checked_partitions
+from shared.kafka import checked_partitions, servers_of
 from shared.log_reader import LogReader, open_reader
 from shared.redis import connect
 from shared.rest import Part, Rest
@@ -72,7 +72,7 @@ async def observe(settings: Settings) -> AsyncIterator[Observer]:
         stack.push_async_callback(clock_redis.aclose)
         clock = BusinessClock(clock_redis)
         await clock.refresh()
-        servers = settings.kafka_bootstrap_servers
+        servers = servers_of(settings)
         partitions = await checked_partitions(servers, [topic.name for topic in TOPICS])
         reader = await stack.enter_async_context(open_reader(servers, partitions))
         builds = (build_inventory, build_payment, build_fulfillment, build_deadlines)

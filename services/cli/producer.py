@@ -20,7 +20,7 @@ from shared.decode import partition_of
 from shared.errors import TransientError
 from shared.events.envelope import CONTENT_TYPE, Fact, Topic, encode
 from shared.events.topics import FROM_OUTSIDE
-from shared.kafka import checked_partitions, producer_of
+from shared.kafka import Servers, checked_partitions, producer_of
 
 MAX_ACKNOWLEDGED = 500_000
 """Events that a producer remembers, below 1 KB each. A feed of 10 000 orders has 50 000."""
@@ -54,7 +54,9 @@ class Producer:
     acknowledged, in the order of the acks.
     """
 
-    def __init__(self, servers: str, source: str, topics: Sequence[Topic] = FROM_OUTSIDE) -> None:
+    def __init__(
+        self, servers: Servers, source: str, topics: Sequence[Topic] = FROM_OUTSIDE
+    ) -> None:
         self.acknowledged: list[Accepted] = []
         self._servers = servers
         self._source = source

@@ -21,7 +21,7 @@ from shared.batch import Desk
 from shared.clock import BusinessClock, fresh_token
 from shared.decode import Decoder
 from shared.errors import RefusedStart
-from shared.kafka import asking, broker_of, checked_partitions, group_members, reader_of
+from shared.kafka import asking, broker_of, checked_partitions, group_members, reader_of, servers_of
 from shared.kafka_log import KafkaLog
 from shared.opening import Opening
 from shared.partition import no_step
@@ -121,7 +121,7 @@ async def bench(
     Raises RefusedStart while a worker of the service is there, and TransientError when something
     is away.
     """
-    servers = settings.kafka_bootstrap_servers
+    servers = servers_of(settings)
     names = {*service.inputs, service.journal.name, *(t.name for t in service.publishes)}
     partitions = await checked_partitions(servers, sorted(names))
     if members := await group_members(servers, f"orderflow-{service.name}"):

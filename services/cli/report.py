@@ -15,6 +15,7 @@ from services.cli.addresses import DEFAULT_DATA_DIR, DataDir, settings_here
 from services.cli.business_time import business_now
 from services.cli.snapshots import latest_orders
 from shared.errors import RefusedStart
+from shared.kafka import Servers, servers_of
 from shared.policy import Policies
 from shared.reports import ORDER_REPORT, UNSHIPPED_REPORT, Asked, Line, Moment, Report, rows
 from shared.spreadsheet import TableFormat, printable, table_lines
@@ -119,14 +120,14 @@ def _report(
     policies = Policies.load(settings.policies_dir)
     now = asyncio.run(business_now(settings))
     asked = Asked(at=now, policies=policies, columns=tuple(columns or ()), **given)
-    lines = asyncio.run(_lines(report_, asked, settings.kafka_bootstrap_servers))
+    lines = asyncio.run(_lines(report_, asked, servers_of(settings)))
     with _written(out) as file:
         file.writelines(table_lines(format_, report_.column_names(asked), rows(lines)))
     orders = len({line.rank for line in lines})
     typer.echo(f"{report_.name} report: {len(lines)} rows of {orders} orders", err=True)
 
 
-async def _lines(report_: Report, asked: Asked, servers: str) -> list[Line]:
+async def _lines(report_: Report, asked: Asked, servers: Servers) -> list[Line]:
     lines: list[Line] = []
     async for order_ in latest_orders(servers):
         lines += report_.lines(order_, asked)

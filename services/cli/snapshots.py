@@ -6,7 +6,7 @@ import jiter
 
 from shared.events.envelope import Event
 from shared.events.fulfillment import FULFILLMENT_EVENTS, Order, OrderSnapshot
-from shared.kafka import checked_partitions
+from shared.kafka import Servers, checked_partitions
 from shared.log_reader import open_reader
 
 _SNAPSHOT = Event[OrderSnapshot]
@@ -36,7 +36,7 @@ class Latest:
                 yield order
 
 
-async def latest_orders(servers: str) -> AsyncIterator[Order]:
+async def latest_orders(servers: Servers) -> AsyncIterator[Order]:
     """Every order that the topic still holds, one partition's after the other's.
 
     Needs memory for the orders of one partition. Raises TransientError while Kafka is away,

@@ -22,6 +22,7 @@ from shared.events.warehouse import (
     StockRestocked,
     StockSet,
 )
+from shared.kafka import servers_of
 from shared.settings import Settings
 
 SOURCE = "orderflow-cli"
@@ -135,7 +136,7 @@ async def _produce(
 ) -> Sequence[Accepted]:
     """Produce the facts, said now in business time; returns when all are acknowledged."""
     now = await business_now(settings)
-    async with Producer(settings.kafka_bootstrap_servers, SOURCE, [STOCK]) as producer:
+    async with Producer(servers_of(settings), SOURCE, [STOCK]) as producer:
         for fact in facts:
             await producer.send(STOCK, fact, subject=fact.about().subject, time=now, id_=id_)
     return producer.acknowledged

@@ -20,6 +20,7 @@ from services.cli.server import HOST, free_port
 from services.cli.stack import Servers, start_servers
 from services.cli.topics import make_topics
 from shared.errors import RefusedStart
+from shared.kafka import servers_of
 from shared.settings import Settings
 
 READY_LIMIT_S = 90.0
@@ -134,7 +135,7 @@ def system(
         chosen["kafka_bootstrap_servers"] = servers.kafka.bootstrap_servers
         chosen["redis_url"] = servers.redis.redis_url
         settings = Settings.load(**chosen)
-        made = asyncio.run(make_topics(settings.kafka_bootstrap_servers, settings.partitions))
+        made = asyncio.run(make_topics(servers_of(settings), settings.partitions))
         say(
             f"{len(made)} topics with {settings.partitions} partitions each, "
             f"{sum(topic.made for topic in made)} of them new"

@@ -18,10 +18,12 @@ from shared.errors import RefusedStart
 from shared.events.topics import TOPICS
 from shared.kafka import (
     DEAD_LETTERS,
+    Servers,
     broker_count,
     create_topics,
     found_settings,
     found_topics,
+    servers_of,
     topic_settings,
 )
 from shared.settings import MAX_PARTITIONS
@@ -67,11 +69,11 @@ def topics(
 ) -> None:
     """Make the topics that are missing, and check all."""
     settings = settings_here(data_dir)
-    servers, count = settings.kafka_bootstrap_servers, partitions or settings.partitions
+    servers, count = servers_of(settings), partitions or settings.partitions
     work = check_topics(servers, count) if check else make_topics(servers, count, replication)
     found = asyncio.run(work)
     if as_json:
-        document = {"kafka": servers, "topics": [asdict(topic) for topic in found]}
+        document = {"kafka": str(servers), "topics": [asdict(topic) for topic in found]}
         typer.echo(json.dumps(document, indent=2))
         return
     for topic in found:
@@ -79,7 +81,7 @@ def topics(
 
 
 async def make_topics(
-    servers: str, partitions: int, replication: int | None = None
+    servers: Servers, partitions: int, replication: int | None = None
 ) -> tuple[TopicReport, ...]:
     """Make what is missing of the system's topics, wait for leaders, and check all.
 
@@ -103,7 +105,7 @@ async def make_topics(
     )
 
 
-async def check_topics(servers: str, partitions: int) -> tuple[TopicReport, ...]:
+async def check_topics(servers: Servers, partitions: int) -> tuple[TopicReport, ...]:
     """The system's topics as they are; RefusedStart where one is missing or not as it has to be."""
     wanted = wanted_topics()
     there = await found_topics(servers, wanted)
@@ -129,7 +131,7 @@ def wanted_topics() -> dict[str, dict[str, str]]:
 
 
 async def _wait_for_leaders(
-    servers: str, wanted: Mapping[str, object], failed: Mapping[str, str]
+    servers: Servers, wanted: Mapping[str, object], failed: Mapping[str, str]
 ) -> None:
     deadline_s = time.monotonic() + LEADERS_LIMIT_S
     while True:

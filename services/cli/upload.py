@@ -19,6 +19,7 @@ from services.cli.producer import Producer
 from shared.clock import fresh_token
 from shared.events.fields import EventId, SellerId
 from shared.events.seller import SHIPMENTS
+from shared.kafka import servers_of
 from shared.policy import Policies
 from shared.policy_files import DEFAULT
 from shared.settings import Settings
@@ -135,7 +136,7 @@ def _checked(type_: Any, text: str, option: str, what: str) -> str:
 async def _produce(said: Sequence[Said], upload_id: str, settings: Settings) -> None:
     """Produce the facts, said now in business time; returns when all are acknowledged."""
     now = await business_now(settings)
-    async with Producer(settings.kafka_bootstrap_servers, SOURCE, [SHIPMENTS]) as producer:
+    async with Producer(servers_of(settings), SOURCE, [SHIPMENTS]) as producer:
         for each in said:
             id_ = event_id(upload_id, each)
             await producer.send(SHIPMENTS, each.fact, subject=each.order_id, time=now, id_=id_)

@@ -18,7 +18,7 @@ from services.cli.server import HOST
 from shared.clock import BusinessClock, to_ms
 from shared.errors import RefusedStart, TransientError
 from shared.events.topics import FROM_OUTSIDE
-from shared.kafka import reader_of
+from shared.kafka import Servers, reader_of, servers_of
 from shared.log_reader import LogReader
 from shared.settings import Settings
 
@@ -136,7 +136,7 @@ async def open_stage(
     settings: Settings, desk: Desk, scripts: Sequence[Script], errands: Iterable[Errand]
 ) -> AsyncIterator[Stage]:
     """Connect everything; raises RefusedStart where Kafka holds somebody's events already."""
-    servers = settings.kafka_bootstrap_servers
+    servers = servers_of(settings)
     async with AsyncExitStack() as stack:
         observer = await stack.enter_async_context(observe(settings))
         await _check_empty(observer.reader, servers)
@@ -161,7 +161,7 @@ async def open_stage(
         yield Stage(observer.clock, everybody, seen)
 
 
-async def _check_empty(reader: LogReader, servers: str) -> None:
+async def _check_empty(reader: LogReader, servers: Servers) -> None:
     ends = await reader.ends(ALL)
     if used := sorted({topic for (topic, _), end in ends.items() if end}):
         raise RefusedStart(

@@ -22,6 +22,7 @@ from services.cli.producer import Producer
 from services.cli.system import System, system, until_signaled
 from services.simulator.history import BadRow, Mapped, PastOrder, read_mapping
 from shared.errors import RefusedStart
+from shared.kafka import servers_of
 
 EMBEDDED_ORDERS = 300
 """The embedded Kafka keeps some 5 MB per partition; an order's facts are about 20 KB."""
@@ -66,7 +67,7 @@ def feed(
 async def _replay(
     running: System, history: Sequence[PastOrder], mapped: Mapped, bad: Sequence[BadRow]
 ) -> Summary:
-    servers = running.settings.kafka_bootstrap_servers
+    servers = servers_of(running.settings)
     async with AsyncExitStack() as stack:
         observer = await stack.enter_async_context(observe(running.settings))
         producer = await stack.enter_async_context(Producer(servers, "orderflow/feed"))

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from shared.clock import to_ms
 from shared.events.fulfillment import FULFILLMENT_EVENTS, OrderUnshipped
 from shared.events.payment import PAYMENT_EVENTS, RefundRequested
-from shared.kafka import asking, reader_of
+from shared.kafka import Servers, asking, reader_of
 from shared.log_reader import LogReader
 
 TOPICS = (FULFILLMENT_EVENTS, PAYMENT_EVENTS)
@@ -63,7 +63,7 @@ class Facts:
 
     @classmethod
     @asynccontextmanager
-    async def following(cls, servers: str, reader: LogReader) -> AsyncIterator[Self]:
+    async def following(cls, servers: Servers, reader: LogReader) -> AsyncIterator[Self]:
         """Facts of the Kafka at these servers; closed at the end."""
         consumer = reader_of(servers)
         try:

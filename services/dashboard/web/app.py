@@ -45,7 +45,7 @@ async def serve(settings: Settings) -> None:
     """
     listening = listen(settings.dashboard_host, settings.dashboard_port)
     policies = Policies.load(settings.policies_dir)
-    servers = settings.kafka_bootstrap_servers
+    servers = kafka.servers_of(settings)
     partitions = await kafka.checked_partitions(servers, [FULFILLMENT_EVENTS.name])
     async with AsyncExitStack() as stack:
         redis, clock_redis = connect(settings.redis_url), connect(settings.clock_redis_url)

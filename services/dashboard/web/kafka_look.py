@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from services.dashboard.web.parts import Clock, Progress, RawRecord
 from shared.errors import TransientError
 from shared.events.topics import TOPICS
-from shared.kafka import DEAD_LETTERS, asking, group_offsets, reader_of
+from shared.kafka import DEAD_LETTERS, Servers, asking, group_offsets, reader_of
 
 READABLE = frozenset({*(topic.name for topic in TOPICS), DEAD_LETTERS})
 """The topics that services read, and of which a record is shown."""
@@ -27,7 +27,7 @@ class KafkaLook:
 
     def __init__(
         self,
-        servers: str,
+        servers: Servers,
         partitions: int,
         names: Sequence[str],
         clock: Clock,
