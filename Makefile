@@ -28,6 +28,7 @@ COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --group build --universa
 INSTALLED := $(BIN)/uv pip install --quiet --python $(BIN)/python --dry-run --offline --no-cache
 
 .PHONY: help setup setup-dev demo up test chaos simulate check fmt bench bench-quick lock clean
+.PHONY: help setup setup-dev demo up test chaos simulate check fmt bench lock sbom audit clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +78,18 @@ lock: setup-dev ## bring the lock files in step with pyproject.toml, moving no v
 	@$(COMPILE) --extra local --output-file requirements.lock
 	@$(COMPILE) --constraint requirements.lock --output-file requirements-image.lock
 	@$(COMPILE) --all-extras --constraint requirements.lock --output-file requirements-dev.lock
+
+# Each in an environment of its own: what they need is nothing that the system or its tests run on.
+CYCLONEDX := $(BIN)/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py
+PIP_AUDIT := $(BIN)/uv tool run --quiet --from pip-audit==2.10.1 pip-audit
+
+sbom: setup-dev ## write what is in the image, as CycloneDX, into build/sbom.json
+	@mkdir -p build
+	@$(CYCLONEDX) requirements requirements-image.lock --pyproject pyproject.toml \
+		--output-reproducible --output-file build/sbom.json
+
+audit: setup-dev ## look for known vulnerabilities in what the image has
+	@$(PIP_AUDIT) --strict --disable-pip --requirement requirements-image.lock
 
 clean: ## remove .venv and all that was made by running, leaving the files of the project
 	rm -rf $(VENV) .orderflow .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
