@@ -27,8 +27,8 @@ COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --group build --universa
 # comes from requirements-dev.lock, shows that the lock files and pyproject.toml agree.
 INSTALLED := $(BIN)/uv pip install --quiet --python $(BIN)/python --dry-run --offline --no-cache
 
-.PHONY: help setup setup-dev demo up test chaos simulate check fmt bench bench-quick lock clean
-.PHONY: help setup setup-dev demo up test chaos simulate check fmt bench lock sbom audit clean
+.PHONY: help setup setup-dev demo up test chaos simulate check fmt bench bench-quick lock sbom
+.PHONY: audit clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
