@@ -78,7 +78,7 @@ def _frame(request: Request, parts: Parts, now_ms: int) -> Mapping[str, Any]:
     return {
         "here": f"{path}?{query}" if query else path,
         "section": next(
-            (at for at, _ in reversed(NAVIGATION) if path == at or path.startswith(f"{at}/")), "/"
+            (at for at, _ in reversed(NAVIGATION) if path == at or path.startswith(f"{at}/")), ""
         ),
         "navigation": NAVIGATION,
         "now_ms": now_ms,

@@ -80,6 +80,7 @@ function draw(figure) {
     axes: [{ ...axis, values: hours }, { ...axis, size: 55 }],
     series: [{ label: "Time", value: (_, s) => (s === null ? "–" : instant(s * 1000)) }, ...names.map((label, n) => ({
       label,
+      value: (_, shown) => shown ?? "–",
       stroke: colors[n],
       width: points ? 0 : 2,
       points: { show: points, size: 5, fill: colors[n] },
