@@ -40,6 +40,7 @@ COMMANDS = {
     "upload": "services.cli.upload:upload",
     "run": "services.cli.run:run",
     "pages": "services.cli.pages:pages",
+    "accounts": "services.cli.accounts:accounts",
     "rebuild": "services.cli.rebuild:rebuild",
     "reconcile": "services.cli.reconcile:reconcile",
 }

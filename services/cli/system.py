@@ -13,12 +13,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from services.cli.accounts import in_accounts
 from services.cli.addresses import published
 from services.cli.child_process import Ended, Processes
 from services.cli.run import ORDER_SERVICES, ServiceName
 from services.cli.server import HOST, free_port
 from services.cli.stack import Servers, start_servers
 from services.cli.topics import make_topics
+from services.dashboard.web.access import first_way_in
 from shared.errors import RefusedStart
 from shared.kafka import servers_of
 from shared.settings import Settings
@@ -58,10 +60,10 @@ class System:
         """Where a person reads a service's health."""
         return f"http://{HOST}:{self.health_ports[service]}/health"
 
-    @property
     def pages_url(self) -> str:
-        """Where a person opens the dashboard."""
-        return f"http://{HOST}:{self.health_ports[PAGES]}/"
+        """Where a person opens the dashboard: while nobody has an account, a one-time link."""
+        path = in_accounts(self.settings, first_way_in) or "/"
+        return f"http://{HOST}:{self.health_ports[PAGES]}{path}"
 
     def health(self, service: str) -> dict[str, Any] | None:
         """What a service says about itself now (shared/health.py); None while it does not."""

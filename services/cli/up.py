@@ -35,7 +35,7 @@ def up(
         for name in all_.health_ports:
             typer.echo(f"{name:<12} {all_.health_url(name)}   log {all_.processes[name].log}")
         if services:
-            typer.echo(f"Dashboard: {all_.pages_url}")
+            typer.echo(f"Dashboard: {all_.pages_url()}")
         typer.echo(f"Data of Kafka and Redis: {data_dir.resolve()}")
         typer.echo(f"Ready after {time.monotonic() - began_s:.1f} s. Ctrl-C ends all.")
         _watch(all_)

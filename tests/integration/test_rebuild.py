@@ -219,7 +219,8 @@ def views(redis: Redis) -> Mapping[str, Any]:
 
 def shown(running: System) -> str:
     """How many orders the list of the pages says that there are."""
-    page = httpx.get(f"{running.pages_url}orders", timeout=10).text
+    with httpx.Client(timeout=10, follow_redirects=True) as browser:
+        page = browser.get(browser.post(running.pages_url()).url.join("/orders")).text
     return re.search(r"([\d,]+ orders)", page)[1]  # type: ignore[index]
 
 

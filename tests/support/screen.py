@@ -12,10 +12,13 @@ from typing import Any, ClassVar
 import httpx
 from redis.asyncio import Redis
 
+from services.dashboard.accounts import Accounts, Role
 from services.dashboard.app import build
 from services.dashboard.follower import Follower
 from services.dashboard.index import Index
+from services.dashboard.sessions import Sessions
 from services.dashboard.store import Views
+from services.dashboard.web.access import COOKIE
 from services.dashboard.web.parts import Listeners, Parts, Progress
 from services.dashboard.web.site import site
 from services.fulfillment.app import build as build_fulfillment
@@ -191,24 +194,33 @@ async def open_screen(
     at: datetime,
     records: Iterable[StoredRecord] = (),
     policies: Policies | None = None,
+    role: Role | None = "operator",
 ) -> AsyncIterator[Screen]:
-    """The pages of what lies in a Redis, at an instant of business time."""
+    """The pages of what lies in a Redis, at an instant of business time, for one of this role."""
     redis = connect(redis_url)
     index, listeners, views = Index(), Listeners(), Views(redis, PARTITIONS)
     follower = Follower(views, index, listeners.tell)
     await follower.look()
+    accounts = Accounts(redis)
+    sessions = Sessions(redis, accounts)
     parts = Parts(
         index=index,
         views=views,
         follower=follower,
         clock=StandingClock(at),
         policies=policies or Policies(),
+        accounts=accounts,
+        sessions=sessions,
         records=KeptRecords(records),
         standing=Standing(),
         listeners=listeners,
     )
     transport = httpx.ASGITransport(site(parts))
     async with httpx.AsyncClient(transport=transport, base_url="http://dashboard") as client:
+        if role is not None:
+            who = await accounts.accept(await accounts.invite(role, role), "")
+            assert who is not None
+            client.cookies[COOKIE] = await sessions.begin(who)
         yield Screen(client, parts)
     index.close()
     await redis.aclose()

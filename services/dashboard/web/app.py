@@ -5,16 +5,19 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager
 from ipaddress import ip_address
 from socket import AF_INET, AF_INET6
 
 import structlog
 import uvicorn
 
+from services.dashboard.accounts import Accounts
 from services.dashboard.follower import Follower
 from services.dashboard.index import Index
+from services.dashboard.sessions import Sessions
 from services.dashboard.store import Views
+from services.dashboard.web.access import first_way_in
 from services.dashboard.web.kafka_look import KafkaLook
 from services.dashboard.web.parts import Listeners, Parts
 from services.dashboard.web.site import site
@@ -55,6 +58,8 @@ async def serve(settings: Settings) -> None:
         await clock.refresh()
         look = KafkaLook(servers, partitions, SERVICES, clock)
         stack.push_async_callback(look.close)
+        accounts = Accounts(redis)
+        await guard(accounts, listening.getsockname()[0])
         index, listeners, views = Index(), Listeners(), Views(redis, partitions)
         stack.callback(index.close)
         follower = Follower(views, index, listeners.tell)
@@ -64,6 +69,8 @@ async def serve(settings: Settings) -> None:
             follower=follower,
             clock=clock,
             policies=policies,
+            accounts=accounts,
+            sessions=Sessions(redis, accounts),
             records=look,
             standing=look,
             listeners=listeners,
@@ -108,13 +115,21 @@ class _Server(uvicorn.Server):
         yield
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket for the pages, on this machine alone: whoever reaches it reads all of them."""
-    if not _is_loopback(host):
+async def guard(accounts: Accounts, host: str) -> None:
+    """Where nobody has an account, log the first one-time link; refuse to serve beyond loopback."""
+    link = await first_way_in(accounts)
+    if link is None:
+        return
+    if not ip_address(host).is_loopback:
         raise RefusedStart(
-            f"DASHBOARD_HOST is {host!r}, and there are no accounts",
-            "Use an address of this machine, such as 127.0.0.1",
+            f"The dashboard would be served on {host}, and nobody has an account",
+            "Make one: orderflow accounts invite NAME; or set DASHBOARD_HOST to 127.0.0.1",
         )
+    _log.warning("nobody has an account: the first signs in once at this path", path=link)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket for the pages."""
     try:
         return socket.create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)
     except OSError as error:
@@ -123,14 +138,6 @@ def listen(host: str, port: int) -> socket.socket:
             f" {error.strerror}",
             "Choose another one, or 0 for any free one",
         ) from error
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    with suppress(ValueError):
-        return ip_address(host).is_loopback
-    return False
 
 
 def main() -> None:

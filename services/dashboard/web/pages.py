@@ -85,6 +85,7 @@ def _frame(request: Request, parts: Parts, now_ms: int) -> Mapping[str, Any]:
         "rate": parts.clock.timeline.rate_at(wall_ms),
         "geared": parts.clock.timeline.geared,
         "loaded": parts.follower.loaded,
+        "session": getattr(request.state, "session", None),
         "stale_s": stale_s if stale_s > STALE_S else 0,
     }
 
@@ -92,3 +93,9 @@ def _frame(request: Request, parts: Parts, now_ms: int) -> Mapping[str, Any]:
 def not_found(request: Request, what: str) -> Response:
     """The page that there is no such thing."""
     return page(request, "message.html", title="Not found", text=what, status_code=404)
+
+
+async def away(request: Request, error: Exception) -> Response:
+    """The page that Kafka or Redis is away."""
+    text = f"{error}. Pages come back by themselves once it is there again; nothing is lost."
+    return page(request, "message.html", title="Away for now", text=text, status_code=503)

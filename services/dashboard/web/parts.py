@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from services.dashboard.accounts import Accounts
 from services.dashboard.follower import Follower
 from services.dashboard.index import Index
+from services.dashboard.sessions import Sessions
 from services.dashboard.store import Views
 from shared.clock import Timeline, from_ms, to_ms
 from shared.policy import Policies
@@ -105,6 +107,8 @@ class Parts:
     follower: Follower
     clock: Clock
     policies: Policies
+    accounts: Accounts
+    sessions: Sessions
     records: Records
     standing: Standing
     listeners: Listeners = field(default_factory=Listeners)

@@ -11,6 +11,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.dashboard.web.access import SignedIn, sign_in, sign_out, welcome
 from services.dashboard.web.assets import STATIC, found_assets
 from services.dashboard.web.deadlines import deadlines
 from services.dashboard.web.letters import letter, letters
@@ -18,7 +19,7 @@ from services.dashboard.web.live import live
 from services.dashboard.web.order import order
 from services.dashboard.web.orders import orders
 from services.dashboard.web.overview import overview
-from services.dashboard.web.pages import STALE_S, page, parts_of
+from services.dashboard.web.pages import STALE_S, away, page, parts_of
 from services.dashboard.web.parts import Parts
 from services.dashboard.web.record import record
 from services.dashboard.web.reports import download, reports
@@ -68,6 +69,9 @@ ROUTES = [
     Route("/policies", policies),
     Route("/traffic", traffic),
     Route("/live", live),
+    Route("/sign-in", sign_in, methods=["GET", "POST"]),
+    Route("/welcome", welcome, methods=["GET", "POST"]),
+    Route("/sign-out", sign_out, methods=["POST"]),
     Route("/health", health),
     Route("/health/{of}", health),
 ]
@@ -81,10 +85,11 @@ def site(parts: Parts) -> Starlette:
         routes=routes,
         exception_handlers={
             HTTPException: _refused,
-            TransientError: _away,
+            TransientError: away,
             Exception: _broken,
         },
     )
+    app.add_middleware(SignedIn)
     app.add_middleware(_Secured)
     app.state.parts = parts
     return app
@@ -121,17 +126,15 @@ async def _refused(request: Request, error: Exception) -> Response:
     return page(request, "message.html", title=title, text=text, status_code=status)
 
 
-async def _away(request: Request, error: Exception) -> Response:
-    text = f"{error}. Pages come back by themselves once it is there again; nothing is lost."
-    return page(request, "message.html", title="Away for now", text=text, status_code=503)
-
-
 async def _broken(request: Request, _error: Exception) -> Response:
     text = "This page could not be made. The log of the process says why."
     return page(request, "message.html", title="Something broke", text=text, status_code=500)
 
 
 _SAYS = {
+    403: ("Not allowed", "Your account may not do this, or the page was of an earlier sign-in."),
     404: ("Not found", "There is no page at this address."),
-    405: ("Not possible", "This address only answers to reading."),
+    409: ("Too late", "Somebody else was first. Look at the page anew."),
+    413: ("Too large", "A form has at most 64 KB."),
+    405: ("Not possible", "This address does not answer to that."),
 }

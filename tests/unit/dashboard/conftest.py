@@ -133,3 +133,20 @@ def morning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 async def screen(morning: str) -> AsyncIterator[Screen]:
     async with open_screen(morning, NOW, TOLD.records) as opened:
         yield opened
+
+
+@pytest_asyncio.fixture
+async def door(morning: str) -> AsyncIterator[Screen]:
+    """The pages, for one whom nobody knows, where there is no account yet."""
+
+    async def forget() -> None:
+        redis = connect(morning)
+        for pattern in ("accounts", "tries:*", "invited:*"):
+            async for key in redis.scan_iter(f"dashboard:{pattern}"):
+                await redis.delete(key)
+        await redis.aclose()
+
+    await forget()
+    async with open_screen(morning, NOW, role=None) as opened:
+        yield opened
+    await forget()

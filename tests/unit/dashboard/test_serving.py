@@ -6,15 +6,25 @@ from pathlib import Path
 import pytest
 
 from services.dashboard.web import assets
-from services.dashboard.web.app import listen
+from services.dashboard.web.app import guard, listen
 from services.dashboard.web.assets import found_assets
 from shared.errors import RefusedStart
+from tests.support.screen import Screen
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "dashboard.example"])
-def test_pages_are_served_on_this_machine_alone(host: str) -> None:
-    with pytest.raises(RefusedStart, match=r"DASHBOARD_HOST is .* and there are no accounts"):
-        listen(host, 0)
+@pytest.mark.asyncio
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
+async def test_beyond_this_machine_nothing_is_served_while_nobody_has_an_account(
+    host: str, door: Screen
+) -> None:
+    accounts = door.parts.accounts
+    with pytest.raises(RefusedStart, match=f"served on {host}, and nobody has an account"):
+        await guard(accounts, host)
+
+    for loopback in ("127.0.0.1", "::1"):
+        await guard(accounts, loopback)
+    await accounts.accept(await accounts.invite("anna", "viewer"), "seven kettles on a shelf")
+    await guard(accounts, host)
 
 
 def test_a_port_that_is_taken_is_named() -> None:

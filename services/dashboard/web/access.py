@@ -1,0 +1,168 @@
+"""Signing in and out, and who may do what: every page but these asks for a session."""
+
+import hmac
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from services.dashboard.accounts import (
+    MAX_PASSWORD,
+    MIN_PASSWORD,
+    Accounts,
+    TooManyTriesError,
+    Who,
+)
+from services.dashboard.sessions import LASTS_S, Session
+from services.dashboard.web.pages import away, page, parts_of
+from shared.errors import TransientError
+
+COOKIE = "orderflow"
+OPEN = ("/sign-in", "/welcome", "/health", "/static")
+"""Where nobody has to be signed in: the doors, what a load balancer asks, and files of ours."""
+MAX_FORM_BYTES = 64 * 1024
+"""The largest form has the items of the largest order."""
+
+
+def way_in(token: str) -> str:
+    """The path of a one-time link."""
+    return f"/welcome?link={quote(token)}"
+
+
+async def first_way_in(accounts: Accounts) -> str | None:
+    """The path by which the first one comes in; None where somebody can sign in already."""
+    token = await accounts.first_invitation()
+    return way_in(token) if token else None
+
+
+class SignedIn:
+    """Finds the session of each request; without one there is only the way to sign in."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            request = Request(scope)
+            first = "/" + request.url.path.split("/")[1]
+            if first not in OPEN:
+                try:
+                    session = await _session_of(request)
+                except TransientError as error:
+                    answer = await away(request, error)
+                    return await answer(scope, receive, send)
+                if session is None:
+                    return await _to_the_door(request)(scope, receive, send)
+                request.state.session = session
+        return await self._app(scope, receive, send)
+
+
+async def sign_in(request: Request) -> Response:
+    """The form with name and password, and what comes of it."""
+    onward = _onward(request.query_params.get("next", ""))
+    if request.method == "GET":
+        return page(request, "sign_in.html", name="", problem="", onward=onward)
+    form = await _form(request)
+    name, password = form.get("name", "").strip(), form.get("password", "")
+    address = request.client.host if request.client else ""
+    problem, status = "Name and password do not belong together.", 401
+    try:
+        who = await parts_of(request).accounts.sign_in(name, password, address)
+    except TooManyTriesError:
+        who, problem, status = None, "Too many tries: wait five minutes, then try again.", 429
+    if who is None:
+        values = {"name": name, "problem": problem, "onward": onward}
+        return page(request, "sign_in.html", **values, status_code=status)
+    return await _come_in(request, who, onward)
+
+
+async def welcome(request: Request) -> Response:
+    """A one-time link: opening it shows whom it is for, and uses nothing up."""
+    token = request.query_params.get("link", "")
+    accounts = parts_of(request).accounts
+    invited = await accounts.invited(token)
+    if invited is None:
+        text = "It was used, or is older than a day. `orderflow accounts invite` makes another."
+        return page(request, "message.html", title="This link is over", text=text, status_code=404)
+    if request.method == "GET":
+        return page(request, "welcome.html", who=invited, problem="", least=MIN_PASSWORD)
+    password = (await _form(request)).get("password", "")
+    if password and not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+        problem = f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters."
+        return page(
+            request,
+            "welcome.html",
+            who=invited,
+            problem=problem,
+            least=MIN_PASSWORD,
+            status_code=422,
+        )
+    who = await accounts.accept(token, password)
+    if who is None:
+        raise HTTPException(409)
+    return await _come_in(request, who, "/")
+
+
+async def sign_out(request: Request) -> Response:
+    """End the session."""
+    await sent_form(request)
+    await parts_of(request).sessions.end(request.cookies[COOKIE])
+    answer = RedirectResponse("/sign-in", 303)
+    answer.delete_cookie(COOKIE)
+    return answer
+
+
+async def sent_form(request: Request) -> Mapping[str, str]:
+    """The fields of a form of ours; refuses what was not sent from a page of this session."""
+    form = await _form(request)
+    if not hmac.compare_digest(form.get("csrf", "").encode(), session_of(request).csrf.encode()):
+        raise HTTPException(403)
+    return form
+
+
+def session_of(request: Request) -> Session:
+    """The session of a request that has one."""
+    session: Session = request.state.session
+    return session
+
+
+async def _form(request: Request) -> Mapping[str, str]:
+    """The fields of a form that a page of this site sent."""
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise HTTPException(403)
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM_BYTES:
+            raise HTTPException(413)
+    return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+
+
+async def _session_of(request: Request) -> Session | None:
+    token = request.cookies.get(COOKIE)
+    return await parts_of(request).sessions.of(token) if token else None
+
+
+async def _come_in(request: Request, who: Who, onward: str) -> Response:
+    token = await parts_of(request).sessions.begin(who)
+    answer = RedirectResponse(onward, 303)
+    secure = request.url.scheme == "https"
+    answer.set_cookie(COOKIE, token, max_age=LASTS_S, secure=secure, httponly=True, samesite="lax")
+    return answer
+
+
+def _to_the_door(request: Request) -> Response:
+    if request.method != "GET" or request.url.path == "/live":
+        return Response(status_code=401)
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse(f"/sign-in?next={quote(here)}", 303)
+
+
+def _onward(address: str) -> str:
+    """Where to after signing in: a page of ours, never another site."""
+    ours = address.startswith("/") and not address.startswith(("//", "/\\"))
+    return address if ours else "/"
