@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import httpx
 from redis.asyncio import Redis
@@ -168,6 +168,28 @@ class KeptRecords:
         return self._records.get((topic, partition, offset))
 
 
+class Said(NamedTuple):
+    """What was told to Kafka."""
+
+    topic: Topic
+    fact: Fact
+    id: str
+    source: str
+    subject: str
+
+
+class KeptDesk:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[Said] = []
+
+    async def say(
+        self, topic: Topic, fact: Fact, *, id_: str, source: str, subject: str, time: datetime
+    ) -> None:
+        self.said.append(Said(topic, fact, id_, source, subject))
+
+
 class Standing:
     """How far the services are: as far as a test says."""
 
@@ -180,6 +202,7 @@ class Screen:
 
     client: httpx.AsyncClient
     parts: Parts
+    said: list[Said]
 
     async def get(self, address: str, status: int = 200) -> str:
         """The page at an address."""
@@ -212,6 +235,7 @@ async def open_screen(
         accounts=accounts,
         sessions=sessions,
         records=KeptRecords(records),
+        desk=(desk := KeptDesk()),
         standing=Standing(),
         listeners=listeners,
     )
@@ -221,6 +245,6 @@ async def open_screen(
             who = await accounts.accept(await accounts.invite(role, role), "")
             assert who is not None
             client.cookies[COOKIE] = await sessions.begin(who)
-        yield Screen(client, parts)
+        yield Screen(client, parts, desk.said)
     index.close()
     await redis.aclose()

@@ -129,6 +129,14 @@ def session_of(request: Request) -> Session:
     return session
 
 
+def operator_of(request: Request) -> Who:
+    """Who acts; refuses whom may only read."""
+    who = session_of(request).who
+    if not who.operates:
+        raise HTTPException(403)
+    return who
+
+
 async def _form(request: Request) -> Mapping[str, str]:
     """The fields of a form that a page of this site sent."""
     origin = request.headers.get("origin")

@@ -18,6 +18,7 @@ from services.dashboard.index import Index
 from services.dashboard.sessions import Sessions
 from services.dashboard.store import Views
 from services.dashboard.web.access import first_way_in
+from services.dashboard.web.desk import KafkaDesk
 from services.dashboard.web.kafka_look import KafkaLook
 from services.dashboard.web.parts import Listeners, Parts
 from services.dashboard.web.site import site
@@ -58,6 +59,8 @@ async def serve(settings: Settings) -> None:
         await clock.refresh()
         look = KafkaLook(servers, partitions, SERVICES, clock)
         stack.push_async_callback(look.close)
+        desk = KafkaDesk(servers, partitions)
+        stack.push_async_callback(desk.close)
         accounts = Accounts(redis)
         await guard(accounts, listening.getsockname()[0])
         index, listeners, views = Index(), Listeners(), Views(redis, partitions)
@@ -72,6 +75,7 @@ async def serve(settings: Settings) -> None:
             accounts=accounts,
             sessions=Sessions(redis, accounts),
             records=look,
+            desk=desk,
             standing=look,
             listeners=listeners,
         )

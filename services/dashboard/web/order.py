@@ -1,23 +1,36 @@
 """One order: what it is, what it waits for, its money, and its whole timeline (R22)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.dashboard.actions import (
+    ACTS,
+    CANCEL_REASONS,
+    CARRIERS,
+    SOURCE,
+    Form,
+    next_reference,
+    offered,
+)
 from services.dashboard.rows import stuck_reasons
 from services.dashboard.state import KEPT_FIRST, MAX_TIMELINE, Entry, View
 from services.dashboard.web import show
+from services.dashboard.web.access import session_of
 from services.dashboard.web.pages import not_found, page, parts_of
 from services.dashboard.web.words import reason, words_of
-from shared.clock import to_ms
+from shared.clock import fresh_token, to_ms
 from shared.decode import partition_of
 from shared.events.deadlines import DEADLINES_EVENTS
 from shared.events.fulfillment import Order
 
 LATE_SHOWN_MS = 1_000
 """A fact that reached the log later than this after its time says so."""
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 DEADLINE_NAMES: Mapping[str, str] = {
     "hold": "Hold ends",
@@ -37,7 +50,7 @@ DEADLINE_NAMES: Mapping[str, str] = {
 
 class TimelineLine(NamedTuple):
     """One fact on the page; `nth` counts them, `cause_nth` is the cause's, 0 where it has none
-    here.
+    here; `person` is who led to it on these pages.
     """
 
     nth: int
@@ -49,6 +62,7 @@ class TimelineLine(NamedTuple):
     cause_nth: int
     cause: str
     by: str
+    person: str
     partition: int
     topic: str
     offset: int
@@ -74,7 +88,18 @@ class Waiting(NamedTuple):
 
 async def order(request: Request) -> Response:
     """The page of an order; of an id that no order has, what was refused of it."""
-    parts, order_id = parts_of(request), request.path_params["order_id"]
+    return await order_page(request, request.path_params["order_id"])
+
+
+async def order_page(
+    request: Request,
+    order_id: str,
+    acted: str = "",
+    typed: Form = NOTHING,
+    problems: Mapping[str, str] = NOTHING,
+) -> Response:
+    """The page, with the form of what was tried, as it was `typed`, and its problems by field."""
+    parts = parts_of(request)
     view = await parts.views.view(order_id)
     if view is None or view.kind != "order":
         return not_found(request, f"There is no order {order_id}, and nothing was asked of one.")
@@ -83,7 +108,8 @@ async def order(request: Request) -> Response:
     return page(
         request,
         "order.html",
-        live=(f"order {order_id}",),
+        live=(f"order {order_id}",) if not acted else (),
+        status_code=422 if acted else 200,
         order_id=order_id,
         order=view.order,
         hidden=view.order is not None and is_hidden(view.order),
@@ -96,7 +122,28 @@ async def order(request: Request) -> Response:
         payments=payments(view.timeline),
         stuck=[reason(each) for each in stuck_reasons(view)],
         to_ms=to_ms,
+        acted=acted,
+        typed=typed,
+        problems=problems,
+        sent=request.query_params.get("sent") in ACTS,
+        **_acts(request, view.order, typed),
     )
+
+
+def _acts(request: Request, order_: Order | None, typed: Form) -> dict[str, Any]:
+    """What the forms are made with; a form that was tried keeps its key."""
+    if order_ is None or not session_of(request).who.operates:
+        return {"acts": ()}
+    parts = parts_of(request)
+    calendar = parts.policies.of(order_.marketplace_id).calendar
+    return {
+        "acts": offered(order_, parts.now),
+        "key": typed.get("key") or fresh_token(),
+        "next_reference": next_reference(order_),
+        "today": calendar.local_date(parts.now).isoformat(),
+        "carriers": CARRIERS,
+        "cancel_reasons": CANCEL_REASONS,
+    }
 
 
 def is_hidden(order_: Order) -> bool:
@@ -146,6 +193,9 @@ def _line(nth: int, entry: Entry, place: Mapping[str, int], partition: int) -> T
         cause_nth=cause_nth,
         cause="" if nowhere else entry.cause,
         by=entry.cause_source,
+        person=entry.cause_source.removeprefix(SOURCE)
+        if entry.cause_source.startswith(SOURCE)
+        else "",
         partition=partition,
         topic=entry.topic,
         offset=entry.offset,

@@ -12,6 +12,7 @@ from services.dashboard.index import Index
 from services.dashboard.sessions import Sessions
 from services.dashboard.store import Views
 from shared.clock import Timeline, from_ms, to_ms
+from shared.events.envelope import Fact, Topic
 from shared.policy import Policies
 
 SOON_MS = timedelta(hours=1) // timedelta(milliseconds=1)
@@ -50,6 +51,15 @@ class Records(Protocol):
 
     async def record(self, topic: str, partition: int, offset: int) -> RawRecord | None:
         """One record, None where it is not there any more; TransientError while Kafka is away."""
+
+
+class Desk(Protocol):
+    """Takes what operators do, for Kafka."""
+
+    async def say(
+        self, topic: Topic, fact: Fact, *, id_: str, source: str, subject: str, time: datetime
+    ) -> None:
+        """Tell a fact; TransientError while Kafka is away."""
 
 
 class Standing(Protocol):
@@ -110,6 +120,7 @@ class Parts:
     accounts: Accounts
     sessions: Sessions
     records: Records
+    desk: Desk
     standing: Standing
     listeners: Listeners = field(default_factory=Listeners)
 

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.dashboard.web.access import SignedIn, sign_in, sign_out, welcome
+from services.dashboard.web.acts import act
 from services.dashboard.web.assets import STATIC, found_assets
 from services.dashboard.web.deadlines import deadlines
 from services.dashboard.web.letters import letter, letters
@@ -58,6 +59,7 @@ ROUTES = [
     Route("/", overview),
     Route("/orders", orders),
     Route("/orders/{order_id}", order),
+    Route("/orders/{order_id}/{act}", act, methods=["POST"]),
     Route("/stock", stock),
     Route("/stock/{seller_id}/{sku:path}", sku),
     Route("/deadlines", deadlines),
