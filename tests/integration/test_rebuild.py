@@ -181,7 +181,7 @@ async def test_the_dashboard_shows_all_orders_and_is_rebuilt_to_what_it_showed(
 ) -> None:
     await seen_by_the_dashboard(market, running)
     was = views(redis)
-    assert shown(running) == f"{len(was)} orders"
+    assert await asyncio.to_thread(shown, running) == f"{len(was)} orders"
     await end(running, "dashboard")
     redis.set("{dashboard:0}:doc:ORDER-of-nobody", b"{}")
     redis.delete(*list(redis.scan_iter("{dashboard:*}:orders")))
@@ -194,7 +194,7 @@ async def test_the_dashboard_shows_all_orders_and_is_rebuilt_to_what_it_showed(
     await start(market, running, "dashboard")
     await seen_by_the_dashboard(market, running)
     assert views(redis) == was
-    assert shown(running) == f"{len(was)} orders"
+    assert await asyncio.to_thread(shown, running) == f"{len(was)} orders"
 
 
 async def seen_by_the_dashboard(market: Market, running: System) -> None:
