@@ -1,5 +1,6 @@
 """Which orders a page asks for: read from its address, written back into it, and as SQL."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -79,12 +80,12 @@ class Filter:
             given[name] = asked.get(name, "").strip()[:MAX_TEXT]
         for name in ("since", "until"):
             if value := asked.get(name, "").strip():
-                try:
-                    given[name] = date.fromisoformat(value)
-                except ValueError:
+                if (day := _day(value)) is None:
                     problems.append(Problem(name, "a day such as 2026-03-11"))
+                else:
+                    given[name] = day
         page = asked.get("page", "").strip()
-        if page and not (page.isdecimal() and 1 <= int(page[:7]) <= MAX_PAGE):
+        if page and not (PAGE.fullmatch(page) and 1 <= int(page) <= MAX_PAGE):
             problems.append(Problem("page", f"a number from 1 to {MAX_PAGE}"))
         elif page:
             given["page"] = int(page)
@@ -134,13 +135,15 @@ class Filter:
             "source": self.source,
             "seller": self.seller,
             "since": _midnight_ms(self.since) if self.since else 0,
-            "until": _midnight_ms(self.until + timedelta(days=1)) if self.until else 0,
+            "until": _midnight_ms(self.until + A_DAY) if self.until else 0,
             "text": self.text.lower(),
         }
         return " AND ".join(f"({term})" for term in terms), values
 
 
+A_DAY = timedelta(days=1)
 MAX_PAGE = 100_000
+PAGE = re.compile(r"[0-9]{1,6}")
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "status": STATUSES,
     "urgency": tuple(URGENCIES),
@@ -160,6 +163,15 @@ def _case(today_ms: Mapping[str, int], values: dict[str, Any]) -> str:
         )
     cases.sort(reverse=True)  # WHEN before ELSE
     return f"(CASE WHEN 0 THEN 0 {' '.join(cases)} END)"
+
+
+def _day(text: str) -> date | None:
+    """The day that a text names; None where it is none that another follows."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if day == date.max else day
 
 
 def _midnight_ms(day: date) -> int:

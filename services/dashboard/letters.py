@@ -5,6 +5,7 @@ from datetime import datetime
 from services.dashboard.decisions import Kept
 from services.dashboard.state import Letter
 from shared.clock import from_ms, to_ms
+from shared.dead_letters import Kept as DeadLetterKept
 from shared.dead_letters import read_letter
 from shared.decode import MAX_ARRIVAL, Record
 from shared.events.envelope import OURS, Event, Topic
@@ -33,10 +34,12 @@ def letter_event(record: Record) -> Event[Kept] | None:
     """
     try:
         kept = read_letter(record)
-    except ValueError:
+        return None if kept.topic == DEAD_LETTERS else _event(record, kept)
+    except (ValueError, TypeError, RecursionError):  # headers may hold anything
         return None
-    if kept.topic == DEAD_LETTERS:
-        return None
+
+
+def _event(record: Record, kept: DeadLetterKept) -> Event[Kept]:
     letter = Letter(
         origin=kept.origin,
         service=kept.service,

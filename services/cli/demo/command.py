@@ -65,7 +65,7 @@ def demo(
     )
     with until_signaled(), starting as running:
         say(f"Ready after {time.monotonic() - began_s:.0f} s.", _programme(orders), sep="\n")
-        say(f"Watch it in a browser, too: {running.pages_url()}")
+        say(f"Watch it in a browser, too, while it runs: {running.pages_url()}")
         endings.append(asyncio.run(_run(running, desk, console, seed, orders)))
     ending = endings[0] if endings else None
     if ending is None:

@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from services.dashboard.letters import letter_subject
 from services.dashboard.web.pages import not_found, page, parts_of
-from services.dashboard.web.record import record_values
+from services.dashboard.web.record import may_reveal, record_values
 from shared.kafka import DEAD_LETTERS
 
 SHOWN = 100
@@ -49,5 +49,5 @@ async def letter(request: Request) -> Response:
         "letter.html",
         letter=view.letter,
         partition=path["partition"],
-        **record_values(found),
+        **record_values(found, revealed=may_reveal(request)),
     )

@@ -146,9 +146,14 @@ def _acts(request: Request, order_: Order | None, typed: Form) -> dict[str, Any]
     }
 
 
-def is_hidden(order_: Order) -> bool:
+def is_hidden(order_: Order | None) -> bool:
     """R3: address, contact and prices are not the seller's before it has left Pending."""
-    return order_.ship_window is None
+    return order_ is None or order_.ship_window is None
+
+
+def _unpriced(entry: Entry) -> Entry:
+    said = {**entry.said, "amount": show.MASK} if "amount" in entry.said else entry.said
+    return entry._replace(said=said)
 
 
 def people(order_: Order, *, masked: bool) -> dict[str, list[str]]:
@@ -167,13 +172,14 @@ def timeline(view: View, partition: int, *, geared: bool = False) -> list[Timeli
     They lie on several topics, so offsets tell the order only within one. In a `geared` clock's
     time milliseconds on the way are hours: how late a fact came says nothing.
     """
-    by_id = {entry.id: entry for entry in view.timeline}
+    entries = [_unpriced(e) for e in view.timeline] if is_hidden(view.order) else view.timeline
+    by_id = {entry.id: entry for entry in entries}
 
     def depth(entry: Entry, seen: int = 0) -> int:
         cause = by_id.get(entry.cause)
         return 1 + depth(cause, seen + 1) if cause and seen < len(by_id) else 0
 
-    ordered = sorted(view.timeline, key=lambda e: (e.time_ms, depth(e), e.topic, e.offset))
+    ordered = sorted(entries, key=lambda e: (e.time_ms, depth(e), e.topic, e.offset))
     place = {entry.id: nth for nth, entry in enumerate(ordered, 1)}
     lines = [_line(nth, entry, place, partition) for nth, entry in enumerate(ordered, 1)]
     return [line._replace(late="") for line in lines] if geared else lines

@@ -6,6 +6,7 @@ from pydantic_core import from_json, to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.dashboard.web.access import session_of
 from services.dashboard.web.pages import not_found, page, parts_of
 from services.dashboard.web.parts import RawRecord
 
@@ -31,24 +32,35 @@ async def record(request: Request) -> Response:
         topic=topic,
         partition=partition,
         offset=offset,
-        **record_values(found),
+        **record_values(found, revealed=may_reveal(request)),
     )
 
 
-def record_values(found: RawRecord | None) -> dict[str, Any]:
-    """What a page shows of a record; `found` False where it is not there any more."""
+def may_reveal(request: Request) -> bool:
+    """Whether an operator has asked for what may name people."""
+    asked = request.query_params.get("show") == "personal"
+    return asked and session_of(request).who.operates
+
+
+def record_values(found: RawRecord | None, *, revealed: bool) -> dict[str, Any]:
+    """What a page shows of a record; `found` False where it is not there any more.
+
+    Its value may hold names, addresses and prices, of Pending orders too (R3): it is shown where it
+    is to be `revealed`.
+    """
     if found is None:
         return {"found": False}
     value = found.value or b""
     return {
         "found": True,
+        "revealed": revealed,
         "written_ms": found.timestamp,
         "key": _text(found.key),
         "headers": [(name, _text(raw)) for name, raw in found.headers],
         "size": len(value),
-        "text": _text(value[:MAX_SHOWN]),
-        "json": _indented(value),
-        "hex": hex_lines(value[:MAX_HEX]),
+        "text": _text(value[:MAX_SHOWN]) if revealed else "",
+        "json": _indented(value) if revealed else "",
+        "hex": hex_lines(value[:MAX_HEX]) if revealed else [],
         "cut": len(value) > MAX_HEX,
     }
 

@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 
 from starlette.datastructures import QueryParams
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -35,8 +36,12 @@ async def download(request: Request) -> Response:
     """A report as a file; names and addresses are masked unless they are asked for."""
     parts, query = parts_of(request), request.query_params
     kind = request.path_params["kind"]
-    report = REPORTS[kind]
-    format_ = TableFormat(query.get("format", TableFormat.TSV))
+    if (report := REPORTS.get(kind)) is None:
+        raise HTTPException(404)
+    try:
+        format_ = TableFormat(query.get("format", TableFormat.TSV))
+    except ValueError:
+        return _again(request, f"The formats are {', '.join(TableFormat)}.")
     try:
         since, until = _day(query, "since"), _day(query, "until")
     except ValueError:

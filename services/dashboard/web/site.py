@@ -79,7 +79,7 @@ ROUTES = [
 ]
 
 
-def site(parts: Parts) -> Starlette:
+def site(parts: Parts) -> ASGIApp:
     """The application, made with its parts."""
     files = {name: STATIC / name for name in OWN_FILES} | found_assets().files
     routes = [*ROUTES, *(Route(f"/static/{name}", _file(path)) for name, path in files.items())]
@@ -92,9 +92,8 @@ def site(parts: Parts) -> Starlette:
         },
     )
     app.add_middleware(SignedIn)
-    app.add_middleware(_Secured)
     app.state.parts = parts
-    return app
+    return _Secured(app)  # outside of all: what broke is answered there, too
 
 
 class _Secured:

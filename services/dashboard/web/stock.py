@@ -27,7 +27,8 @@ async def stock(request: Request) -> Response:
     values: dict[str, Any] = {"text": text.lower()}
     sums = index.one(
         "SELECT count(*) AS n, total(on_hand) AS on_hand, total(available) AS available,"  # noqa: S608
-        f" total(reserved) AS reserved, total(adds_up = 0) AS wrong FROM stock WHERE {where}",
+        f" total(reserved) AS reserved, total(adds_up = 0) AS wrong,"
+        f" total(adds_up IS NULL) AS unknown FROM stock WHERE {where}",
         **values,
     )
     rows = index.ask(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from services.dashboard.state import Entry
-from services.dashboard.web.show import money
+from services.dashboard.web.show import MASK, money
 
 Said = Mapping[str, Any]
 
@@ -36,6 +36,8 @@ def _of(text: str, *names: str) -> Callable[[Said], str]:
 
 def _amount(said: Said) -> str:
     amount = said.get("amount")
+    if amount == MASK:
+        return MASK
     if not isinstance(amount, dict):
         return ""
     return money(int(amount["amount_minor"]), str(amount["currency"]))

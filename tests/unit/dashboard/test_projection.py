@@ -23,6 +23,7 @@ from services.dashboard.state import (
     evolve,
 )
 from services.dashboard.store import Views
+from services.dashboard.web.order import timeline
 from services.dashboard.web.words import WORDS, words_of
 from shared.batch import DeadLetter, StoredRecord
 from shared.clock import Timeline, to_ms
@@ -30,6 +31,7 @@ from shared.decode import Decoder
 from shared.events.envelope import Event
 from shared.events.notices import NOTICES, NoticeRequested
 from shared.events.parking import EventDecided
+from shared.events.payment import PAYMENT_EVENTS, VerificationStarted
 from shared.events.topics import PUBLISHED
 from shared.kafka import DEAD_LETTERS
 from shared.policy import Policies
@@ -207,6 +209,24 @@ def test_p1_a_level_adds_up_where_its_changes_make_it(
     assert level(*changes).adds_up is adds_up
 
 
+def test_r3_the_timeline_of_a_pending_order_names_no_price() -> None:
+    said = {"amount": {"amount_minor": 13_368, "currency": "EUR"}}
+    entry = Entry(
+        type=VerificationStarted.TYPE,
+        time_ms=0,
+        late_ms=0,
+        topic=PAYMENT_EVENTS.name,
+        offset=0,
+        id="12345678",
+        cause="",
+        cause_source="",
+        said=said,
+    )
+    (line,) = timeline(View(kind="order", timeline=(entry,)), 0)
+
+    assert "Payment of ••• is awaited" in line.words
+
+
 # -- dead letters -----------------------------------------------------------------------------
 
 
@@ -228,6 +248,25 @@ def test_what_else_lies_on_the_topic_is_no_letter() -> None:
     stray = StoredRecord(DEAD_LETTERS, 1, 3, 0, b"k", b"v", (("deadletter-topic", b"orders"),))
 
     assert letter_event(stray) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("deadletter-headers", b"null"),
+        ("deadletter-headers", b'[["a",5]]'),
+        ("deadletter-headers", b"[" * 5_000),
+        ("deadletter-topic", b"t" * 300),
+        ("deadletter-service", b"s" * 300),
+        ("deadletter-offset", b"9" * 200),
+    ],
+)
+def test_p6_a_letter_of_nobody_stops_no_partition(header: str, value: bytes) -> None:
+    ours = letter()
+    headers = tuple((n, value if n == header else v) for n, v in ours.headers)
+    assert headers != ours.headers
+
+    assert letter_event(ours._replace(headers=headers)) is None
 
 
 def test_p6_a_record_that_was_kept_twice_is_one_letter() -> None:
