@@ -58,8 +58,7 @@ def _throughput(of: Figures) -> Iterator[str]:
     yield (
         f"An order is {kafka['records_written']} records, {kafka['bytes_written']:,} bytes, written"
         f" to Kafka; the services read {kafka['records_read']}, {kafka['bytes_read']:,} bytes;"
-        f" {redis['in']:,} bytes go to Redis, {redis['out']:,} come back, and its file grows by"
-        f" {redis['aof']:,}."
+        f" {redis['in']:,} bytes go to Redis, {redis['out']:,} come back."
     )
 
 

@@ -19,9 +19,8 @@ from tests.bench.sizes import Sizes
 REDIS_COUNTS = {
     "in": ("stats", "total_net_input_bytes"),
     "out": ("stats", "total_net_output_bytes"),
-    "aof": ("persistence", "aof_current_size"),
 }
-"""Of Redis' own counts: bytes of commands, of replies, and of the append-only file."""
+"""Of Redis' own counts: bytes of commands, and of replies."""
 
 
 async def lives(world: Outside, of: Bed, orders: int) -> dict[str, float]:
