@@ -7,11 +7,9 @@ answers. `/health` tells both, with partitions, counts and, when it is not wall 
 """
 
 import asyncio
-import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from socket import AF_INET, AF_INET6
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import structlog
@@ -19,7 +17,7 @@ import uvicorn
 from pydantic_core import to_json
 
 from shared.clock import BusinessClock
-from shared.errors import RefusedStart
+from shared.http_server import HttpServer, listen
 from shared.metrics import CONTENT_TYPE, Measured, Seen, exposition
 from shared.settings import Settings
 
@@ -82,36 +80,17 @@ async def serve_health(worker: Watched, settings: Settings) -> AsyncIterator[Non
     async def application(scope: Mapping[str, Any], _receive: object, send: Send) -> None:
         await _answer(worker, scope["path"], send)
 
-    listening = _listen(settings.health_host, settings.health_port)
+    listening = listen("HEALTH", settings.health_host, settings.health_port)
     config = uvicorn.Config(application, lifespan="off", log_config=None, access_log=False)
-    server = _Server(config)
+    server = HttpServer(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     host, port = listening.getsockname()[:2]
     _log.info("serving health", url=f"http://{host}:{port}/health", clock=worker.clock.describe())
     try:
         yield
     finally:
-        server.should_exit = True
+        server.end()
         await serving
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Uvicorn itself would end the process over a port that is taken, without a word of ours."""
-    try:
-        return socket.create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)
-    except OSError as error:
-        raise RefusedStart(
-            f"HEALTH_PORT {port} on HEALTH_HOST {host} can not be listened on: {error.strerror}",
-            "Choose another one, or 0 for any free one",
-        ) from error
-
-
-class _Server(uvicorn.Server):
-    """uvicorn that leaves signals to the process."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 async def _answer(worker: Watched, path: str, send: Send) -> None:

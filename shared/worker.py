@@ -27,7 +27,7 @@ from shared.batch import Desk
 from shared.calls import Caller
 from shared.clock import BusinessClock
 from shared.decode import Decoder, Record
-from shared.errors import IF_AWAY, OrderflowError, RefusedStart, TransientError
+from shared.errors import OrderflowError, RefusedStart, TransientError
 from shared.events.deadlines import DEADLINES_EVENTS
 from shared.events.envelope import Fact
 from shared.health import Health, serve_health
@@ -35,11 +35,11 @@ from shared.kafka_log import KafkaLog
 from shared.partition import PartitionTask, Step, look_at_tokens, no_step
 from shared.partition_store import PartitionStore
 from shared.policy import Policies
+from shared.process import EXIT_REFUSED, run_process, until_one_ends
 from shared.redis import connect, trip
 from shared.service import Call, Service
 from shared.settings import Settings
 from shared.standstill import Seen, Standstill
-from shared.telemetry import configure
 
 OPEN_INTERVAL_S = 1.0
 """How often partitions without a task are looked for; an assignment wakes the opener at once."""
@@ -60,7 +60,6 @@ PROBE_KEPT_S = 60
 GARBAGE_THRESHOLDS = (50_000, 5, 100)
 """Of Python's collector: documents and facts hold no cycles, so it finds next to nothing. With its
 own (700, 10, 10) it took up to a quarter of a worker's CPU to look through what is in memory."""
-EXIT_REFUSED = 3
 EXIT_STUCK = 4
 
 _log = structlog.get_logger()
@@ -153,15 +152,9 @@ class Worker:
             loops += [self._look_at_redis(), self._caller.run()]
             loops += [other(self) for other in beside]
             await self._broker.start()
-            running = [asyncio.ensure_future(loop) for loop in loops]
-            running.append(asyncio.ensure_future(self._ending()))
             try:
-                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for loop in done:
-                    loop.result()
+                await until_one_ends(*loops, self.ended.wait())
             finally:
-                for loop in running:
-                    loop.cancel()
                 await self._stop()
 
     def end(self, why: str, exit_code: int) -> None:
@@ -170,9 +163,6 @@ class Worker:
             self.fatal = (why, exit_code)
             _log.error("ending", reason=why)
         self.ended.set()
-
-    async def _ending(self) -> None:
-        await self.ended.wait()
 
     async def _stop(self) -> None:
         """Close the tasks, then the broker, whatever is down."""
@@ -459,13 +449,9 @@ def run(service: Service[Any], *beside: Beside, calls: Calls = lambda _: {}) -> 
 
     `calls` makes its calls to the outside, of what the settings say about that.
     """
-    try:
-        settings = Settings.load()
-        service = dataclasses.replace(service, calls=calls(settings))
-        configure(service.name, settings)
-        code = asyncio.run(work(service, settings, *beside))
-    except OrderflowError as error:
-        remedy = f"{IF_AWAY}\n" if isinstance(error, TransientError) else ""
-        sys.stderr.write(f"orderflow {service.name}: {error}\n{remedy}")
-        code = EXIT_REFUSED
-    sys.exit(code)
+
+    async def working(settings: Settings) -> int:
+        called = dataclasses.replace(service, calls=calls(settings))
+        return await work(called, settings, *beside)
+
+    run_process(service.name, working)

@@ -8,8 +8,8 @@ of work once per idempotency key, and its ledger says what it did.
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +19,7 @@ from pydantic_core import from_json, to_json
 
 from services.cli.server import HOST
 from shared.events.fields import Identifier, Model, Money
+from shared.http_server import HttpServer
 
 Answer = Literal[
     "approves",  # does what it is asked for
@@ -165,7 +166,7 @@ class ProviderServer:
             log_config=None,
             access_log=False,
         )
-        server = _Server(config)
+        server = HttpServer(config)
         socket = config.bind_socket()
         self.url = f"http://{HOST}:{socket.getsockname()[1]}"
         serving = asyncio.create_task(server.serve(sockets=[socket]))
@@ -173,7 +174,7 @@ class ProviderServer:
             yield self
         finally:
             self._ending.set()
-            server.should_exit = True
+            server.end()
             await serving
 
     async def _application(self, scope: Json, receive: Any, send: Any) -> None:
@@ -237,11 +238,3 @@ class ProviderServer:
                 await self._ending.wait()
         except TimeoutError:
             return
-
-
-class _Server(uvicorn.Server):
-    """uvicorn that leaves signals to the process."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield

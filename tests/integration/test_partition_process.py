@@ -17,7 +17,8 @@ from shared.errors import TransientError
 from shared.events.envelope import Topic
 from shared.log import Bounds
 from shared.marks import Mark
-from shared.worker import EXIT_REFUSED, EXIT_STUCK, Worker
+from shared.process import EXIT_REFUSED
+from shared.worker import EXIT_STUCK, Worker
 from tests.support.toy_world import PARTITIONS, WITHIN_S, World, until
 
 pytestmark = pytest.mark.asyncio

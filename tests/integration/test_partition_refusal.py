@@ -12,7 +12,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from services.cli.kafka_server import KafkaServer
 from services.cli.redis_server import RedisServer
-from shared.worker import EXIT_REFUSED
+from shared.process import EXIT_REFUSED
 from tests.support.toy_world import PARTITIONS, World, until
 
 pytestmark = pytest.mark.asyncio

@@ -3,11 +3,8 @@
 import asyncio
 import signal
 import socket
-import sys
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from ipaddress import ip_address
-from socket import AF_INET, AF_INET6
 
 import structlog
 import uvicorn
@@ -24,15 +21,15 @@ from services.dashboard.web.parts import Listeners, Parts
 from services.dashboard.web.site import site
 from shared import kafka
 from shared.clock import BusinessClock
-from shared.errors import IF_AWAY, OrderflowError, RefusedStart, TransientError
+from shared.errors import RefusedStart
 from shared.events.fulfillment import FULFILLMENT_EVENTS
+from shared.http_server import HttpServer, listen
 from shared.policy import Policies
+from shared.process import run_process, until_one_ends
 from shared.redis import connect
 from shared.settings import Settings
-from shared.telemetry import configure
 
 NAME = "pages"
-EXIT_REFUSED = 3
 STOP_WITHIN_S = 3
 """For answers that are on their way; live streams are cut."""
 
@@ -47,7 +44,7 @@ async def serve(settings: Settings) -> None:
 
     Raises RefusedStart, and TransientError where Kafka or Redis is away at the start.
     """
-    listening = listen(settings.dashboard_host, settings.dashboard_port)
+    listening = listen("DASHBOARD", settings.dashboard_host, settings.dashboard_port)
     policies = Policies.load(settings.policies_dir)
     servers = kafka.servers_of(settings)
     partitions = await kafka.checked_partitions(servers, [FULFILLMENT_EVENTS.name])
@@ -79,15 +76,7 @@ async def serve(settings: Settings) -> None:
             standing=look,
             listeners=listeners,
         )
-        loops = (_serve(parts, listening), clock.run(), follower.run(), look.run())
-        running = [asyncio.ensure_future(loop) for loop in loops]
-        try:
-            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for loop in done:
-                loop.result()
-        finally:
-            for loop in running:
-                loop.cancel()
+        await until_one_ends(_serve(parts, listening), clock.run(), follower.run(), look.run())
 
 
 async def _serve(parts: Parts, listening: socket.socket) -> None:
@@ -99,24 +88,13 @@ async def _serve(parts: Parts, listening: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=STOP_WITHIN_S,
     )
-    server = _Server(config)
+    server = HttpServer(config)
     loop = asyncio.get_running_loop()
     for signal_ in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_, server.end)
     host, port = listening.getsockname()[:2]
     _log.info("serving pages", url=f"http://{host}:{port}/")
     await server.serve(sockets=[listening])
-
-
-class _Server(uvicorn.Server):
-    """uvicorn that leaves signals to the process."""
-
-    def end(self) -> None:
-        self.should_exit = True
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 async def guard(accounts: Accounts, host: str) -> None:
@@ -132,27 +110,10 @@ async def guard(accounts: Accounts, host: str) -> None:
     _log.warning("nobody has an account: the first signs in once at this path", path=link)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket for the pages."""
-    try:
-        return socket.create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)
-    except OSError as error:
-        raise RefusedStart(
-            f"DASHBOARD_PORT {port} on DASHBOARD_HOST {host} can not be listened on:"
-            f" {error.strerror}",
-            "Choose another one, or 0 for any free one",
-        ) from error
-
-
 def main() -> None:
     """Serve the pages as this process; ends it with the exit code."""
-    code = 0
-    try:
-        settings = Settings.load()
-        configure(NAME, settings)
-        asyncio.run(serve(settings))
-    except OrderflowError as error:
-        remedy = f"{IF_AWAY}\n" if isinstance(error, TransientError) else ""
-        sys.stderr.write(f"orderflow {NAME}: {error}\n{remedy}")
-        code = EXIT_REFUSED
-    sys.exit(code)
+    run_process(NAME, serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from services.dashboard.web import assets
-from services.dashboard.web.app import guard, listen
+from services.dashboard.web.app import guard
 from services.dashboard.web.assets import found_assets
 from shared.errors import RefusedStart
+from shared.http_server import listen
 from tests.support.screen import Screen
 
 
@@ -28,11 +29,11 @@ async def test_beyond_this_machine_nothing_is_served_while_nobody_has_an_account
 
 
 def test_a_port_that_is_taken_is_named() -> None:
-    with listen("127.0.0.1", 0) as taken:
+    with listen("DASHBOARD", "127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
 
         with pytest.raises(RefusedStart, match=f"DASHBOARD_PORT {port} on DASHBOARD_HOST"):
-            listen("127.0.0.1", port)
+            listen("DASHBOARD", "127.0.0.1", port)
 
 
 def test_without_all_of_the_others_files_pages_use_none_of_them(tmp_path: Path) -> None:

@@ -1,0 +1,39 @@
+"""How processes of ours serve HTTP: on a socket opened before, with signals left to them."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from socket import AF_INET, AF_INET6
+
+import uvicorn
+
+from shared.errors import RefusedStart
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn that leaves signals to the process."""
+
+    def end(self) -> None:
+        """Let `serve` return, once the answers that are on their way are out."""
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(setting: str, host: str, port: int) -> socket.socket:
+    """A socket on `host` and `port` (0: a free one), which the settings SETTING_HOST and
+    SETTING_PORT name.
+
+    Raises RefusedStart: uvicorn itself would end the process over a port that is taken, without a
+    word of ours.
+    """
+    try:
+        return socket.create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)
+    except OSError as error:
+        raise RefusedStart(
+            f"{setting}_PORT {port} on {setting}_HOST {host} can not be listened on:"
+            f" {error.strerror}",
+            "Choose another one, or 0 for any free one",
+        ) from error
