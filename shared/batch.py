@@ -63,7 +63,7 @@ def input_of(event: Event[Any], record: Record, timeline: Timeline, publisher: s
     """
     at = arrived_at(record, timeline)
     at = max(at, event.time) if publisher else at
-    origin = f"{record.topic}:{record.partition}:{record.offset}"
+    origin = record.topic, record.offset
     return Input(Received(event, at, publisher=publisher, origin=origin), record)
 
 

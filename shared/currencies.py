@@ -21,3 +21,8 @@ def in_units(money: Money) -> Decimal:
 def units_of(amount_minor: int, currency: str) -> Decimal:
     """The same of an amount that may be beyond what one event tells of."""
     return Decimal(amount_minor).scaleb(-MINOR_DIGITS.get(currency, 2))
+
+
+def money(amount_minor: int, currency: str) -> str:
+    """An amount with thousands apart: `1,299.00 EUR`."""
+    return f"{units_of(amount_minor, currency):,f} {currency}"

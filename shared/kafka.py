@@ -9,7 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -193,6 +193,24 @@ def reader_of(servers: Servers, isolation_level: str = "read_committed") -> AIOK
         fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
         max_partition_fetch_bytes=MAX_RECORD_BYTES,
     )
+
+
+C = TypeVar("C", AIOKafkaConsumer, AIOKafkaProducer)
+
+
+async def started(client: C) -> C:
+    """Start a client; one that can not is not left behind."""
+    try:
+        await client.start()
+    except BaseException:
+        await client.stop()
+        raise
+    return client
+
+
+def group_of(service: str) -> str:
+    """The consumer group of a service's workers."""
+    return f"orderflow-{service}"
 
 
 @asynccontextmanager

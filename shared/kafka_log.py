@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from contextlib import aclosing, suppress
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -28,6 +28,7 @@ from shared.kafka import (
     asking,
     keeper_of,
     reader_of,
+    started,
 )
 from shared.log import Bounds
 from shared.marks import Mark, commit_number, mark_headers, part_headers
@@ -37,8 +38,6 @@ JOURNAL_POLL_MS = 200
 
 CLOSE_TIMEOUT_S = 1.0
 """With a dead broker nothing acks; what was not acked is found by whoever opens next."""
-
-C = TypeVar("C", AIOKafkaConsumer, AIOKafkaProducer)
 
 _log = structlog.get_logger()
 
@@ -211,7 +210,7 @@ class KafkaLog:
 
     async def _journal_reader(self) -> AIOKafkaConsumer:
         if self._reader is None:
-            self._reader = await _started(reader_of(self._servers))
+            self._reader = await started(reader_of(self._servers))
         return self._reader
 
     async def _looking_at_all(self) -> AIOKafkaConsumer:
@@ -219,14 +218,14 @@ class KafkaLog:
         async with self._looker_starting:
             if self._looker is None:
                 looker = reader_of(self._servers, isolation_level="read_uncommitted")
-                self._looker = await _started(looker)
+                self._looker = await started(looker)
             return self._looker
 
     async def _raw_producer(self) -> AIOKafkaProducer:
         """A producer that sends records byte for byte, odd headers included."""
         async with self._raw_starting:
             if self._raw is None:
-                self._raw = await _started(keeper_of(self._servers))
+                self._raw = await started(keeper_of(self._servers))
             return self._raw
 
     async def _send(self, facts: Sequence[Outgoing], headers: Mapping[str, str]) -> int:
@@ -238,16 +237,6 @@ class KafkaLog:
             headers={"content-type": CONTENT_TYPE, **headers},
         )
         return int(acked.offset) + len(facts)
-
-
-async def _started(client: C) -> C:
-    """Start a client; one that can not is not left behind."""
-    try:
-        await client.start()
-    except BaseException:
-        await client.stop()
-        raise
-    return client
 
 
 async def _keep(keeper: AIOKafkaProducer, letter: DeadLetter, service: str) -> None:

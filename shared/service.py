@@ -21,15 +21,15 @@ class Received(NamedTuple):
 
     `at` is when it reached the log, in business time; `answers` are the replies to the service's
     questions about it, one per entry of its `asks`, None where that asks nothing; `publisher` the
-    service of ours that published and counts it, None for the outside; `origin` where its record
-    lies, as topic:partition:offset, empty for what arises in the task itself.
+    service of ours that published and counts it, None for the outside; `origin` the topic
+    and offset of its record, None for what arises in the task itself.
     """
 
     event: Event[Any]
     at: datetime
     answers: tuple[Any, ...] = ()
     publisher: str | None = None
-    origin: str = ""
+    origin: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)

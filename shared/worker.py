@@ -121,7 +121,7 @@ class Worker:
         subscriber = broker.subscriber(
             *self.service.inputs,
             batch=True,
-            group_id=f"orderflow-{self.service.name}",
+            group_id=kafka.group_of(self.service.name),
             max_records=kafka.MAX_RECORDS,
             batch_timeout_ms=kafka.BATCH_TIMEOUT_MS,
             fetch_max_wait_ms=kafka.FETCH_MAX_WAIT_MS,

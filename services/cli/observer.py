@@ -21,7 +21,7 @@ from shared.books.provider import Moved
 from shared.books.reading import audit
 from shared.books.result import Books, Page
 from shared.clock import BusinessClock
-from shared.currencies import units_of
+from shared.currencies import money
 from shared.events.topics import TOPICS
 from shared.kafka import checked_partitions, servers_of
 from shared.log_reader import LogReader, open_reader
@@ -118,7 +118,5 @@ def _marked(page: Page) -> str:
 def _amounts(page: Page) -> Iterator[str]:
     """The money that was looked at: a line for each way in which it moved."""
     for how, amounts in groupby(page.amounts, key=lambda amount: amount.how):
-        said = (
-            f"{units_of(each.amount_minor, each.currency):,f} {each.currency}" for each in amounts
-        )
+        said = (money(each.amount_minor, each.currency) for each in amounts)
         yield f"{how}: {', '.join(said)}"

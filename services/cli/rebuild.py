@@ -21,7 +21,15 @@ from shared.batch import Desk
 from shared.clock import BusinessClock, fresh_token
 from shared.decode import Decoder
 from shared.errors import RefusedStart
-from shared.kafka import asking, broker_of, checked_partitions, group_members, reader_of, servers_of
+from shared.kafka import (
+    asking,
+    broker_of,
+    checked_partitions,
+    group_members,
+    group_of,
+    reader_of,
+    servers_of,
+)
 from shared.kafka_log import KafkaLog
 from shared.opening import Opening
 from shared.partition import no_step
@@ -124,7 +132,7 @@ async def bench(
     servers = servers_of(settings)
     names = {*service.inputs, service.journal.name, *(t.name for t in service.publishes)}
     partitions = await checked_partitions(servers, sorted(names))
-    if members := await group_members(servers, f"orderflow-{service.name}"):
+    if members := await group_members(servers, group_of(service.name)):
         raise RefusedStart(
             f"{members} workers of {service.name} are there: they would decide on half a state",
             f"End all workers of {service.name} first: a killed one is missed in 10 s, and "

@@ -114,7 +114,8 @@ def _told(received: Received, told: Told) -> Facts:
 def entry_of(received: Received, members: Mapping[str, Any]) -> Entry:
     """The line of a timeline that a fact makes."""
     event = received.event
-    topic, _, offset = received.origin.rsplit(":", 2)
+    assert received.origin is not None, "every fact that is shown came as a record"
+    topic, offset = received.origin
     source = event.causationsource or ""
     ours = event.causationversion is not None
     return Entry(
@@ -122,7 +123,7 @@ def entry_of(received: Received, members: Mapping[str, Any]) -> Entry:
         time_ms=to_ms(event.time),
         late_ms=max(to_ms(received.at) - to_ms(event.time), 0),
         topic=topic,
-        offset=int(offset),
+        offset=offset,
         id=event.id[:SHORT_ID],
         cause=_cause(event),
         cause_source="" if ours else source,

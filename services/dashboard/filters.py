@@ -9,19 +9,20 @@ from urllib.parse import urlencode
 
 from shared.clock import to_ms
 from shared.events.fulfillment import OrderStatus
+from shared.urgency import TO_SHIP
 
 PAGE_SIZE = 50
 MAX_TEXT = 80
 """Characters of a search: longer than any id, SKU or tracking number that people type."""
 
 STATUSES: tuple[str, ...] = get_args(OrderStatus)
-TO_SHIP = "('Unshipped', 'PartiallyShipped')"
+_TO_SHIP = f"({', '.join(map(repr, sorted(TO_SHIP)))})"
 
 URGENCIES: Mapping[str, str] = {
-    "late": f"status IN {TO_SHIP} AND ship_by_ms < :now",
-    "today": f"status IN {TO_SHIP} AND ship_by_ms >= :now AND ship_by_ms <= {{today}}",
-    "open": f"status IN {TO_SHIP}",
-    "ending": f"status IN {TO_SHIP} AND warn_ms = 0 AND cancel_ms > 0",
+    "late": f"status IN {_TO_SHIP} AND ship_by_ms < :now",
+    "today": f"status IN {_TO_SHIP} AND ship_by_ms >= :now AND ship_by_ms <= {{today}}",
+    "open": f"status IN {_TO_SHIP}",
+    "ending": f"status IN {_TO_SHIP} AND warn_ms = 0 AND cancel_ms > 0",
     "asked": "cancel_asked = 1",
     "returns": "returns_open > 0",
     "stuck": "stuck != ''",

@@ -190,24 +190,37 @@ def _with_entry(view: View, fact: FactShown) -> View:
 
 def _level(known: Level | None, fact: LevelShown, time: datetime) -> Level:
     change = fact.change
-    version = known.version if known else 0
-    first = known is None
+    before = known or _before(fact, time)
+    return before.model_copy(
+        update={
+            "version": change.version,
+            "on_hand": change.on_hand,
+            "available": fact.available,
+            "reserved": change.reserved,
+            "changed_at": time,
+            "changed_on_hand": before.changed_on_hand + change.on_hand_change,
+            "changed_reserved": before.changed_reserved + change.reserved_change,
+            "missed": before.missed + change.version - before.version - 1,
+            "changes": (*before.changes, change)[-MAX_CHANGES:],
+        }
+    )
+
+
+def _before(fact: LevelShown, time: datetime) -> Level:
+    """The level before the first change that is seen."""
+    change = fact.change
+    on_hand = change.on_hand - change.on_hand_change
+    reserved = change.reserved - change.reserved_change
     return Level(
         seller_id=fact.seller_id,
         sku=fact.sku,
-        version=change.version,
-        on_hand=change.on_hand,
-        available=fact.available,
-        reserved=change.reserved,
+        version=change.version - 1,
+        on_hand=on_hand,
+        available=on_hand - reserved,
+        reserved=reserved,
         changed_at=time,
-        opening_on_hand=(
-            known.opening_on_hand if known else change.on_hand - change.on_hand_change
-        ),
-        opening_reserved=(
-            known.opening_reserved if known else change.reserved - change.reserved_change
-        ),
-        changed_on_hand=(known.changed_on_hand if known else 0) + change.on_hand_change,
-        changed_reserved=(known.changed_reserved if known else 0) + change.reserved_change,
-        missed=(known.missed if known else 0) + (0 if first else change.version - version - 1),
-        changes=(*(known.changes if known else ()), change)[-MAX_CHANGES:],
+        opening_on_hand=on_hand,
+        opening_reserved=reserved,
+        changed_on_hand=0,
+        changed_reserved=0,
     )

@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaProducer
 
 from shared.decode import partition_of
 from shared.events.envelope import CONTENT_TYPE, Fact, Topic, encode
-from shared.kafka import Servers, asking, producer_of
+from shared.kafka import Servers, asking, producer_of, started
 
 _HEADERS = [("content-type", CONTENT_TYPE.encode())]
 
@@ -47,11 +47,5 @@ class KafkaDesk:
 
     async def _opened(self) -> AIOKafkaProducer:
         if self._producer is None:
-            producer = producer_of(self._servers)
-            try:
-                await producer.start()
-            except BaseException:
-                await producer.stop()
-                raise
-            self._producer = producer
+            self._producer = await started(producer_of(self._servers))
         return self._producer

@@ -7,10 +7,11 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from services.dashboard.web.parts import Clock, Progress, RawRecord
+from services.dashboard.web.parts import Clock, Progress
+from shared.decode import Record
 from shared.errors import TransientError
 from shared.events.topics import TOPICS
-from shared.kafka import DEAD_LETTERS, Servers, asking, group_offsets, reader_of
+from shared.kafka import DEAD_LETTERS, Servers, asking, group_of, group_offsets, reader_of, started
 
 READABLE = frozenset({*(topic.name for topic in TOPICS), DEAD_LETTERS})
 """The topics that services read, and of which a record is shown."""
@@ -45,7 +46,7 @@ class KafkaLook:
         if self._consumer is not None:
             await self._consumer.stop()
 
-    async def record(self, topic: str, partition: int, offset: int) -> RawRecord | None:
+    async def record(self, topic: str, partition: int, offset: int) -> Record | None:
         """One record, None where it is not there any more, or on no topic of ours."""
         if topic not in READABLE:
             return None
@@ -74,8 +75,7 @@ class KafkaLook:
 
     async def _progress(self, service: str) -> tuple[Progress, ...]:
         """By partition: how many records are behind, and since when it stands where it does."""
-        group = f"orderflow-{service}"
-        at = await group_offsets(self._servers, group, READABLE, self._partitions)
+        at = await group_offsets(self._servers, group_of(service), READABLE, self._partitions)
         every = [TopicPartition(topic, partition) for topic, partition in at]
         async with self._turn, asking():
             ends = await (await self._opened()).end_offsets(every)
@@ -96,11 +96,5 @@ class KafkaLook:
 
     async def _opened(self) -> AIOKafkaConsumer:
         if self._consumer is None:
-            consumer = reader_of(self._servers)
-            try:
-                await consumer.start()
-            except BaseException:
-                await consumer.stop()
-                raise
-            self._consumer = consumer
+            self._consumer = await started(reader_of(self._servers))
         return self._consumer

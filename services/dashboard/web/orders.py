@@ -17,7 +17,7 @@ from services.dashboard.filters import (
 )
 from services.dashboard.index import Index
 from services.dashboard.web.pages import page, parts_of
-from services.dashboard.web.show import money
+from shared.currencies import money
 from shared.urgency import TO_SHIP
 
 SKUS_SHOWN = 3

@@ -10,7 +10,8 @@ from services.dashboard.filters import STATUSES, Filter
 from services.dashboard.index import Index
 from services.dashboard.web.pages import page, parts_of
 from services.dashboard.web.parts import SOON_MS
-from services.dashboard.web.show import DAY_MS, MINUTE_MS
+from services.dashboard.web.show import MINUTE_MS
+from shared.retention import DAY_MS
 
 MINUTES_SHOWN = 60
 WINDOW_DAYS = 30
@@ -155,7 +156,7 @@ def per_minute(index: Index, now_ms: int) -> list[tuple[int, int, int, int]]:
     found: dict[str, dict[int, int]] = {}
     for name in ("purchase_ms", "confirmed_ms", "canceled_ms"):
         sql = (
-            f"SELECT {name} / 60000 AS minute, count(*) AS n FROM orders"  # noqa: S608
+            f"SELECT {name} / {MINUTE_MS} AS minute, count(*) AS n FROM orders"  # noqa: S608
             f" WHERE {name} >= :since AND {name} > 0 GROUP BY minute"
         )
         rows = index.ask(sql, since=first * MINUTE_MS)

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from services.dashboard.web import show, words
 from services.dashboard.web.assets import found_assets
 from services.dashboard.web.parts import Parts
+from shared.currencies import money
 
 STALE_S = 5.0
 """Behind the projection for longer, a page says so."""
@@ -25,7 +26,7 @@ ENVIRONMENT = jinja2.Environment(
 )
 ENVIRONMENT.globals |= {
     "lasting": show.lasting,
-    "money": show.money,
+    "money": money,
     "percent": show.percent,
     "reason": words.reason,
     "zip": zip,

@@ -12,6 +12,7 @@ from services.dashboard.index import Index
 from services.dashboard.sessions import Sessions
 from services.dashboard.store import Views
 from shared.clock import Timeline, from_ms, to_ms
+from shared.decode import Record
 from shared.events.envelope import Fact, Topic
 from shared.policy import Policies
 
@@ -30,26 +31,10 @@ class Clock(Protocol):
     def wall_ms(self) -> int: ...
 
 
-class RawRecord(Protocol):
-    """A record as it lies in Kafka."""
-
-    @property
-    def timestamp(self) -> int: ...
-
-    @property
-    def key(self) -> bytes | None: ...
-
-    @property
-    def value(self) -> bytes | None: ...
-
-    @property
-    def headers(self) -> Collection[tuple[str, bytes | None]]: ...
-
-
 class Records(Protocol):
     """Looks up single records in Kafka."""
 
-    async def record(self, topic: str, partition: int, offset: int) -> RawRecord | None:
+    async def record(self, topic: str, partition: int, offset: int) -> Record | None:
         """One record, None where it is not there any more; TransientError while Kafka is away."""
 
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from services.dashboard.web.access import session_of
 from services.dashboard.web.pages import not_found, page, parts_of
-from services.dashboard.web.parts import RawRecord
+from shared.decode import Record
 
 MAX_SHOWN = 200_000
 MAX_HEX = 16_384
@@ -42,7 +42,7 @@ def may_reveal(request: Request) -> bool:
     return asked and session_of(request).who.operates
 
 
-def record_values(found: RawRecord | None, *, revealed: bool) -> dict[str, Any]:
+def record_values(found: Record | None, *, revealed: bool) -> dict[str, Any]:
     """What a page shows of a record; `found` False where it is not there any more.
 
     Its value may hold names, addresses and prices, of Pending orders too (R3): it is shown where it

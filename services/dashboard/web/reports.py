@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.dashboard.filters import URGENCIES
 from services.dashboard.index import Index
 from services.dashboard.web.pages import page, parts_of
 from services.dashboard.web.parts import Parts
@@ -81,7 +82,7 @@ def masked(order: Order) -> Order:
 
 
 def _orders(index: Index, kind: str) -> list[str]:
-    where = {"order": "was_seller = 1", "unshipped": "status IN ('Unshipped', 'PartiallyShipped')"}
+    where = {"order": "was_seller = 1", "unshipped": URGENCIES["open"]}
     sql = f"SELECT order_id FROM orders WHERE {where[kind]}"  # noqa: S608
     return [row["order_id"] for row in index.ask(sql)]
 

@@ -1,14 +1,13 @@
 """How values are written on a page: instants, durations, money, and what is masked."""
 
 from shared.clock import from_ms
-from shared.currencies import units_of
 from shared.events.fields import Address
 from shared.events.storefront import Buyer
+from shared.retention import DAY_MS
 
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
 HOUR_MS = 60 * MINUTE_MS
-DAY_MS = 24 * HOUR_MS
 
 MASK = "•••"
 """For what names a person, until somebody asks to see it."""
@@ -42,11 +41,6 @@ def until(due_ms: int, now_ms: int) -> str:
     """How far a moment is away: `in 3 h 12 min`, `2 d ago`."""
     away = lasting(abs(due_ms - now_ms))
     return f"in {away}" if due_ms >= now_ms else f"{away} ago"
-
-
-def money(amount_minor: int, currency: str) -> str:
-    """An amount with thousands apart: `1,299.00 EUR`."""
-    return f"{units_of(amount_minor, currency):,f} {currency}"
 
 
 def percent(part: int, whole: int) -> str:

@@ -7,8 +7,9 @@ from starlette.responses import Response
 
 from services.dashboard.index import Index
 from services.dashboard.web.pages import page, parts_of
-from services.dashboard.web.show import DAY_MS, MINUTE_MS
+from services.dashboard.web.show import MINUTE_MS
 from shared.policy_sentences import sentences
+from shared.retention import DAY_MS
 
 SPANS = {"day": 1, "week": 7, "month": 30, "all": 0}
 """Days that the page looks back."""

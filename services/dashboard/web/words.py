@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from services.dashboard.state import Entry
-from services.dashboard.web.show import MASK, money
+from services.dashboard.web.show import MASK
+from shared.currencies import money
 
 Said = Mapping[str, Any]
 

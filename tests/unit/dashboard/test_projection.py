@@ -57,7 +57,7 @@ def fact(n: int, order: Any = None) -> Received:
         time=PURCHASED,
         data=Told(order=order),
     )
-    origin = f"fulfillment.events:0:{n}"
+    origin = "fulfillment.events", n
     return Received(event, PURCHASED, publisher="fulfillment", origin=origin)
 
 
