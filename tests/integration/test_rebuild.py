@@ -18,7 +18,7 @@ from redis import Redis
 from services.cli.run import ORDER_SERVICES
 from services.cli.system import EVERYTHING, System
 from services.dashboard.app import build as build_dashboard
-from services.dashboard.follower import LOOK_EVERY_S
+from services.dashboard.web.follower import LOOK_EVERY_S
 from services.deadlines.store import ledger_key
 from shared.events.carrier import TRACKING, PackageDelivered
 from shared.events.envelope import Event, Fact, Topic

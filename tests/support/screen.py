@@ -14,11 +14,11 @@ from redis.asyncio import Redis
 
 from services.dashboard.accounts import Accounts, Role
 from services.dashboard.app import build
-from services.dashboard.follower import Follower
-from services.dashboard.index import Index
 from services.dashboard.sessions import Sessions
 from services.dashboard.store import Views
 from services.dashboard.web.access import COOKIE
+from services.dashboard.web.follower import Follower
+from services.dashboard.web.index import Index
 from services.dashboard.web.parts import Listeners, Parts, Progress
 from services.dashboard.web.site import site
 from services.fulfillment.app import build as build_fulfillment

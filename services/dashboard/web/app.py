@@ -10,12 +10,12 @@ import structlog
 import uvicorn
 
 from services.dashboard.accounts import Accounts
-from services.dashboard.follower import Follower
-from services.dashboard.index import Index
 from services.dashboard.sessions import Sessions
 from services.dashboard.store import Views
 from services.dashboard.web.access import first_way_in
 from services.dashboard.web.desk import KafkaDesk
+from services.dashboard.web.follower import Follower
+from services.dashboard.web.index import Index
 from services.dashboard.web.kafka_look import KafkaLook
 from services.dashboard.web.parts import Listeners, Parts
 from services.dashboard.web.site import site

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.dashboard.index import Index
+from services.dashboard.web.index import Index
 from services.dashboard.web.order import DEADLINE_NAMES
 from services.dashboard.web.pages import page, parts_of
 

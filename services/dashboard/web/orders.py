@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.dashboard.filters import (
+from services.dashboard.web.filters import (
     PAGE_SIZE,
     SORTS,
     SOURCES,
@@ -15,7 +15,7 @@ from services.dashboard.filters import (
     URGENCIES,
     Filter,
 )
-from services.dashboard.index import Index
+from services.dashboard.web.index import Index
 from services.dashboard.web.pages import page, parts_of
 from shared.currencies import money
 from shared.urgency import TO_SHIP

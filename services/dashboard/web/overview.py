@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.dashboard.filters import STATUSES, Filter
-from services.dashboard.index import Index
+from services.dashboard.web.filters import STATUSES, Filter
+from services.dashboard.web.index import Index
 from services.dashboard.web.pages import page, parts_of
 from services.dashboard.web.parts import SOON_MS
 from services.dashboard.web.show import MINUTE_MS

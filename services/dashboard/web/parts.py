@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.dashboard.accounts import Accounts
-from services.dashboard.follower import Follower
-from services.dashboard.index import Index
 from services.dashboard.sessions import Sessions
 from services.dashboard.store import Views
+from services.dashboard.web.follower import Follower
+from services.dashboard.web.index import Index
 from shared.clock import Timeline, from_ms, to_ms
 from shared.decode import Record
 from shared.events.envelope import Fact, Topic

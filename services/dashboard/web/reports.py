@@ -9,8 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.dashboard.filters import URGENCIES
-from services.dashboard.index import Index
+from services.dashboard.web.filters import URGENCIES
+from services.dashboard.web.index import Index
 from services.dashboard.web.pages import page, parts_of
 from services.dashboard.web.parts import Parts
 from services.dashboard.web.show import MASK

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.dashboard.index import Index
+from services.dashboard.web.index import Index
 from services.dashboard.web.pages import page, parts_of
 from services.dashboard.web.show import MINUTE_MS
 from shared.policy_sentences import sentences

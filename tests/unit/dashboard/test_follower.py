@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 
 from services.cli.redis_server import LocalRedis
 from services.dashboard import store
-from services.dashboard.follower import Follower
-from services.dashboard.index import Index
 from services.dashboard.store import Views, key
+from services.dashboard.web.follower import Follower
+from services.dashboard.web.index import Index
 from services.dashboard.web.live import news
 from services.dashboard.web.parts import Listeners
 from shared.decode import partition_of

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection
 
 import structlog
 
-from services.dashboard.index import Index
 from services.dashboard.store import STREAMS, At, News, Views
+from services.dashboard.web.index import Index
 from shared.errors import TransientError
 
 LOOK_EVERY_S = 0.25
