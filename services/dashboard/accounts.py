@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import hmac
 import re
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -21,7 +21,6 @@ from shared.redis import Pipeline
 
 Role = Literal["viewer", "operator"]
 """A viewer reads; an operator acts, too."""
-ROLES: tuple[Role, ...] = get_args(Role)
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 NAME_FORM = "1 to 40 small letters, digits, dots, dashes and underscores, a letter or digit first"

@@ -12,9 +12,7 @@ from typing import Any, NamedTuple
 from services.dashboard.state import View
 from shared.clock import to_ms
 from shared.events.fulfillment import Order
-
-UNSTUCK = "payment.stuck.v1"
-"""The fact after which an order's payment is stuck, until one about the same payment follows."""
+from shared.events.payment import PAYMENT_EVENTS, PaymentStuck
 
 
 class Row(NamedTuple):
@@ -117,9 +115,9 @@ def stuck_reasons(view: View) -> list[str]:
     payment: dict[Any, str] = {}
     for entry in view.timeline:
         of = entry.said.get("payment_id")
-        if entry.type == UNSTUCK:
+        if entry.type == PaymentStuck.TYPE:  # until a fact about the same payment follows
             payment[of] = str(entry.said.get("reason", ""))
-        elif entry.topic == "payment.events":
+        elif entry.topic == PAYMENT_EVENTS.name:
             payment.pop(of, None)
     return [*order, *payment.values()]
 

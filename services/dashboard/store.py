@@ -16,6 +16,8 @@ from services.dashboard.rows import row_of
 from services.dashboard.state import Level, View
 from shared.decode import partition_of
 from shared.documents import Document, Documents, Op, WallMs
+from shared.events.deadlines import DeadlineReached
+from shared.events.fulfillment import RequestRefused
 from shared.redis import SCAN_COUNT, Pipeline
 
 MAX_CHANGES = 10_000
@@ -27,8 +29,8 @@ MAX_REACHED = 1_000
 MAX_READ = 2_000
 """Changes of a partition that are taken over in one trip."""
 
-REFUSED = "order.request_refused.v1"
-REACHED = "deadline.reached.v1"
+REFUSED = RequestRefused.TYPE
+REACHED = DeadlineReached.TYPE
 
 STREAMS = ("changes", "letters", "refused", "reached")
 

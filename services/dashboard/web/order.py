@@ -26,6 +26,7 @@ from shared.clock import fresh_token, to_ms
 from shared.decode import partition_of
 from shared.events.deadlines import DEADLINES_EVENTS
 from shared.events.fulfillment import Order
+from shared.events.payment import MoneyArrived, MoneyReturned, PaymentApproved
 
 LATE_SHOWN_MS = 1_000
 """A fact that reached the log later than this after its time says so."""
@@ -234,9 +235,9 @@ def _moves(entries: Sequence[Entry]) -> Iterator[tuple[str, str, str, int]]:
         if not (isinstance(amount, dict) and payment_id):
             continue
         column = {
-            "payment.approved.v1": "captured" if said.get("captured") else "authorized",
-            "payment.money_arrived.v1": said.get("how"),
-            "payment.money_returned.v1": "returned",
+            PaymentApproved.TYPE: "captured" if said.get("captured") else "authorized",
+            MoneyArrived.TYPE: said.get("how"),
+            MoneyReturned.TYPE: "returned",
         }.get(entry.type)
         if column:
             yield payment_id, amount["currency"], str(column), amount["amount_minor"]

@@ -82,7 +82,7 @@ async def orders(request: Request) -> Response:
         filter=filter_,
         listed=listed,
         pages=max(1, -(-listed.total // PAGE_SIZE)),
-        statuses=STATUSES,
+        statuses=[(each, each) for each in STATUSES],
         urgencies=URGENCY_NAMES,
         sorts=SORT_NAMES,
         source_names=[(each, each.replace("_", "-")) for each in SOURCES],

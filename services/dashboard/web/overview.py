@@ -14,6 +14,7 @@ from services.dashboard.web.show import MINUTE_MS
 from shared.retention import DAY_MS
 
 MINUTES_SHOWN = 60
+REFUSALS_SHOWN = 10
 WINDOW_DAYS = 30
 """Seller metrics look back so far, as Amazon's do."""
 
@@ -168,6 +169,7 @@ def per_minute(index: Index, now_ms: int) -> list[tuple[int, int, int, int]]:
     ]
 
 
-def latest_refusals(index: Index, most: int = 10) -> Sequence[Any]:
+def latest_refusals(index: Index) -> Sequence[Any]:
     """What was refused last."""
-    return index.ask("SELECT * FROM refused ORDER BY time_ms DESC LIMIT :most", most=most)
+    sql = "SELECT * FROM refused ORDER BY time_ms DESC LIMIT :most"
+    return index.ask(sql, most=REFUSALS_SHOWN)

@@ -29,7 +29,6 @@ ENVIRONMENT.globals |= {
     "money": money,
     "percent": show.percent,
     "reason": words.reason,
-    "zip": zip,
     "assets": found_assets(),
 }
 ENVIRONMENT.filters |= {"instant": show.instant, "exactly": show.instant_exactly}
