@@ -5,7 +5,7 @@ from services.dashboard.letters import LETTERS, letter_event
 from services.dashboard.state import View, evolve
 from services.dashboard.store import documents
 from shared.decode import Reading
-from shared.events.dashboard import DASHBOARD_EVENTS
+from shared.events.dashboard import DASHBOARD_EVENTS, LetterDiscarded, LetterReplayed
 from shared.events.deadlines import DEADLINES_EVENTS
 from shared.events.fulfillment import FULFILLMENT_EVENTS
 from shared.events.inventory import (
@@ -21,7 +21,7 @@ from shared.worker import run
 
 
 def build() -> Service[View]:
-    """The service: it reads all that the others publish, and publishes nothing of it."""
+    """The service: it reads all that the others publish, and what its pages say of dead letters."""
     return Service(
         name="dashboard",
         reads=(
@@ -32,6 +32,7 @@ def build() -> Service[View]:
             Reading(NOTICES, every=Told),
             Reading(STOCK_LEVELS, (StockLevelChanged, StockDepleted)),
             Reading(LETTERS, read=letter_event),
+            Reading(DASHBOARD_EVENTS, (LetterReplayed, LetterDiscarded)),
         ),
         journal=DASHBOARD_EVENTS,
         decide=decide,

@@ -5,8 +5,19 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict
 
-from services.dashboard.state import Change, Entry, FactShown, Letter, LetterShown, LevelShown, View
+from services.dashboard.state import (
+    Change,
+    Entry,
+    FactShown,
+    Handled,
+    HandledShown,
+    Letter,
+    LetterShown,
+    LevelShown,
+    View,
+)
 from shared.clock import to_ms
+from shared.events.dashboard import LetterDiscarded, LetterReplayed
 from shared.events.envelope import OURS, Event, Fact, ServiceFact
 from shared.events.fulfillment import Order
 from shared.events.inventory import StockLevelChanged
@@ -93,7 +104,10 @@ def decide(state: View | None, received: Received, _policies: Policies) -> Facts
             return [_level_shown(event, level)]
         case Kept() as kept:
             letter = kept.letter.model_copy(update={"kept_at": received.at})
-            return () if state is not None else [LetterShown(letter=letter)]
+            known = state is not None and state.letter is not None
+            return () if known else [LetterShown(letter=letter)]
+        case LetterReplayed() | LetterDiscarded():
+            return [HandledShown(handled=_handled(received, event.data))]
     raise TypeError(f"{event.type} is nothing that dashboard reads")
 
 
@@ -145,6 +159,21 @@ def _cause(event: Event[Any]) -> str:
     cause = event.causationid or ""
     outside = event.causationsource is not None and event.causationversion is None
     return cause if outside else cause[:SHORT_ID]
+
+
+def _handled(received: Received, did: LetterReplayed | LetterDiscarded) -> Handled:
+    event = received.event
+    assert received.origin is not None, "it came as a record"
+    done = Handled(
+        what="discarded",
+        source=event.source,
+        time_ms=to_ms(event.time),
+        offset=received.origin[1],
+        record_key=did.record_key,
+    )
+    if isinstance(did, LetterDiscarded):
+        return done._replace(reason=did.reason)
+    return done._replace(what="edited" if did.edited else "replayed", copy_at=did.copy_at)
 
 
 def _level_shown(event: Event[Any], level: StockLevelChanged) -> LevelShown:

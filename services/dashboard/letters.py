@@ -8,6 +8,7 @@ from shared.clock import from_ms, to_ms
 from shared.dead_letters import Kept as DeadLetterKept
 from shared.dead_letters import read_letter
 from shared.decode import MAX_ARRIVAL, Record
+from shared.events.dashboard import letter_subject
 from shared.events.envelope import OURS, Event, Topic
 from shared.events.fields import MIN_INSTANT
 from shared.kafka import DEAD_LETTERS
@@ -19,11 +20,6 @@ MAX_KEY = 128
 
 LETTERS = Topic(name=DEAD_LETTERS, facts=(Kept,), publisher="every service", counted=False)
 """The topic as dashboard reads it: it holds records as they came, and no events."""
-
-
-def letter_subject(origin: str) -> str:
-    """What the view of a dead letter is about: no order's id and no SKU has a blank there."""
-    return f"letter {origin}"
 
 
 def letter_event(record: Record) -> Event[Kept] | None:

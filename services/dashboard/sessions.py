@@ -64,12 +64,29 @@ class Sessions:
         self._remembered[key] = session
         return session
 
+    async def begin_act(self, key: str) -> bool:
+        """Whether nothing was begun under the key of a form yet: a double click is one act."""
+        pipeline = Pipeline(self._redis)
+        pipeline.queue("SET", _act(key), 1, "NX", "EX", LASTS_S)
+        (stored,) = await pipeline.run()
+        return stored is not None
+
+    async def forget_act(self, key: str) -> None:
+        """What was begun under a key failed: it may be tried again."""
+        pipeline = Pipeline(self._redis)
+        pipeline.queue("DEL", _act(key))
+        await pipeline.run()
+
     async def end(self, token: str) -> None:
         """Sign out."""
         self._remembered.pop(_key(token), None)
         pipeline = Pipeline(self._redis)
         pipeline.queue("DEL", _key(token))
         await pipeline.run()
+
+
+def _act(key: str) -> str:
+    return f"dashboard:act:{key}"
 
 
 def _key(token: str) -> str:

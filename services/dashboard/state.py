@@ -17,6 +17,8 @@ and the last ones are kept, and how many lie between."""
 KEPT_FIRST = 50
 MAX_CHANGES = 100
 """Changes of one SKU's level that are shown, the last ones."""
+MAX_HANDLED = 20
+"""What people did with one dead letter, the last of it: it is replayed once, or a few times."""
 
 Kind = Literal["order", "stock", "letter"]
 
@@ -104,11 +106,27 @@ class Letter(Model):
     kept_at: Instant
 
 
+class Handled(NamedTuple):
+    """What somebody did with a dead letter, told by a record of `dashboard.events`.
+
+    `source` is where he did it and his name; `copy_at` is where the copy lies that was sent.
+    """
+
+    what: Literal["replayed", "edited", "discarded"]
+    source: str
+    time_ms: int
+    offset: int
+    copy_at: str = ""
+    reason: str = ""
+    record_key: str = ""
+
+
 class View(State):
     """What is shown of one subject, of the kind that it is.
 
     `waits` are an order's open deadlines by who waits; `told` counts its facts, of which `timeline`
-    has the first and the last ones.
+    has the first and the last ones. A letter's record lies on its origin's partition, what was done
+    with it on its subject's: there are two views of it where these differ.
     """
 
     kind: Kind
@@ -118,6 +136,7 @@ class View(State):
     told: int = 0
     level: Level | None = None
     letter: Letter | None = None
+    handled: Annotated[tuple[Handled, ...], Field(max_length=MAX_HANDLED)] = ()
 
     @property
     def lingers(self) -> bool:
@@ -157,16 +176,29 @@ class LetterShown(Fact):
     letter: Letter
 
 
+class HandledShown(Fact):
+    """Somebody has done something with a dead letter."""
+
+    TYPE: ClassVar[str] = "dashboard.handled_shown.v1"
+
+    handled: Handled
+
+
 def evolve(state: View | None, fact: Fact, time: datetime) -> View:
     """The view after a fact."""
     match fact:
         case FactShown():
             return _with_entry(state or View(kind="order"), fact)
         case LevelShown():
-            known = state.level if state else None
-            return View(kind="stock", level=_level(known, fact, time))
+            level = _level(state.level if state else None, fact, time)
+            return View(kind="stock", level=level)
         case LetterShown():
-            return View(kind="letter", letter=fact.letter)
+            known = state or View(kind="letter")
+            return known.model_copy(update={"letter": fact.letter})
+        case HandledShown():
+            known = state or View(kind="letter")
+            handled = sorted((*known.handled, fact.handled), key=lambda each: each.time_ms)
+            return known.model_copy(update={"handled": tuple(handled[-MAX_HANDLED:])})
     raise TypeError(f"{fact.TYPE} is no fact of dashboard")
 
 

@@ -3,7 +3,8 @@
 Per partition, under its hash tag `{dashboard:P}`: the views (`doc:SUBJECT`); `orders` and `stock`,
 hashes of what lists know of each order and SKU; and streams, the last of each kind: `changes` (the
 subjects that changed, which tells whoever holds a copy of the lists what to read anew), `letters`,
-`refused` and `reached` (what was dead-lettered and refused, and which deadline came how late).
+`refused` and `reached` (what was dead-lettered and refused, and which deadline came how late),
+`handled` and `acts` (what people did with dead letters, and what came of what they did else).
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -13,11 +14,13 @@ from pydantic_core import to_json
 from redis.asyncio import Redis
 
 from services.dashboard.rows import row_of
-from services.dashboard.state import Level, View
+from services.dashboard.state import Change, Entry, View
 from shared.decode import partition_of
 from shared.documents import Document, Documents, Op, WallMs
+from shared.events.dashboard import letter_subject, person_of
 from shared.events.deadlines import DeadlineReached
 from shared.events.fulfillment import RequestRefused
+from shared.events.inventory import STOCK_LEVELS, StockLevelChanged
 from shared.redis import SCAN_COUNT, Pipeline
 
 MAX_CHANGES = 10_000
@@ -26,13 +29,17 @@ MAX_LETTERS = 5_000
 MAX_REFUSED = 1_000
 MAX_REACHED = 1_000
 """Of a partition: what a person looks through, and some days of it."""
+MAX_ACTS = 10_000
+"""Of a partition: of a team that does a hundred things a day on each, some months."""
+NO_OFFSET = -1
+"""Of a change of a level: its SKU's page has it."""
 MAX_READ = 2_000
 """Changes of a partition that are taken over in one trip."""
 
 REFUSED = RequestRefused.TYPE
 REACHED = DeadlineReached.TYPE
 
-STREAMS = ("changes", "letters", "refused", "reached")
+STREAMS = ("changes", "letters", "refused", "reached", "handled", "acts")
 
 
 def _tag(partition: int) -> str:
@@ -62,9 +69,9 @@ class ViewDocuments(Documents[View]):
             case "order":
                 ops += _order_ops(partition, after.subject, before.state, after.state)
             case "stock":
-                ops += _stock_ops(partition, after.subject, after.state.level)
+                ops += _stock_ops(partition, after.subject, before.state, after.state)
             case "letter":
-                ops.append(_append(partition, "letters", after.state.letter, MAX_LETTERS))
+                ops += _letter_ops(partition, after.subject, before.state, after.state)
         return ops
 
 
@@ -86,13 +93,45 @@ def _order_ops(partition: int, order_id: str, before: View | None, view: View) -
             yield _append(partition, "refused", (order_id, entry), MAX_REFUSED)
         elif entry.type == REACHED:
             yield _append(partition, "reached", (order_id, entry), MAX_REACHED)
+        if person_of(entry.cause_source):
+            yield _append(partition, "acts", (order_id, entry), MAX_ACTS)
 
 
-def _stock_ops(partition: int, subject: str, level: Level | None) -> Iterator[Op]:
-    if level is not None:
-        line = level.model_dump_json(exclude={"changes"})
-        yield Op("HSET", key(partition, "stock"), (subject, line))
-        yield _changed(partition, f"stock {subject}")
+def _stock_ops(partition: int, subject: str, before: View | None, view: View) -> Iterator[Op]:
+    if view.level is None:
+        return
+    line = view.level.model_dump_json(exclude={"changes"})
+    yield Op("HSET", key(partition, "stock"), (subject, line))
+    yield _changed(partition, f"stock {subject}")
+    seen = before.level.version if before and before.level else 0
+    for change in view.level.changes:
+        if change.version > seen and person_of(change.cause_source):
+            yield _append(partition, "acts", (subject, _act(change)), MAX_ACTS)
+
+
+def _act(change: Change) -> Entry:
+    """A change of a level as a line among what people did."""
+    return Entry(
+        type=StockLevelChanged.TYPE,
+        time_ms=change.time_ms,
+        late_ms=0,
+        topic=STOCK_LEVELS.name,
+        offset=NO_OFFSET,
+        id="",
+        cause=change.cause,
+        cause_source=change.cause_source,
+        said={"on_hand_change": change.on_hand_change, "on_hand": change.on_hand},
+    )
+
+
+def _letter_ops(partition: int, subject: str, before: View | None, view: View) -> Iterator[Op]:
+    if view.letter is not None and (before is None or before.letter is None):
+        yield _append(partition, "letters", view.letter, MAX_LETTERS)
+    known = before.handled if before else ()
+    for handled in view.handled:
+        if handled not in known:
+            origin = subject.removeprefix(letter_subject(""))
+            yield _append(partition, "handled", (origin, handled), MAX_LETTERS)
 
 
 def _changed(partition: int, what: str) -> Op:

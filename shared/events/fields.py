@@ -32,6 +32,8 @@ MAX_STOCK = 10**9
 """Units of one SKU that the warehouse may say."""
 MAX_LEVEL = 10**14 - 1
 """Units of one SKU with those that came back besides: the most that Lua writes in full."""
+MAX_TEXT = 200
+"""Characters of one line of free text."""
 MIN_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
 MAX_INSTANT = datetime(2200, 1, 1, tzinfo=UTC)
 """Instants outside are typing errors; the working-day calendars cover these years."""
@@ -93,9 +95,9 @@ EventId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 """ISO 4217 code."""
 Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_PRINTABLE)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT, pattern=_PRINTABLE)]
 """One line of free text."""
-OptionalText = Annotated[str, StringConstraints(max_length=200, pattern=_PRINTABLE)]
+OptionalText = Annotated[str, StringConstraints(max_length=MAX_TEXT, pattern=_PRINTABLE)]
 CountryCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 """ISO 3166-1 alpha-2."""
 Traceparent = Annotated[

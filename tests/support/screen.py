@@ -25,7 +25,7 @@ from services.fulfillment.app import build as build_fulfillment
 from shared.batch import DeadLetter, Desk, Input, StoredRecord, input_of
 from shared.clock import Timeline, to_ms
 from shared.dead_letters import letter_headers
-from shared.decode import Decoder, partition_of
+from shared.decode import Decoder, Record, partition_of
 from shared.documents import Document
 from shared.events.envelope import Event, Fact, Topic, encode
 from shared.kafka import DEAD_LETTERS
@@ -179,15 +179,20 @@ class Said(NamedTuple):
 
 
 class KeptDesk:
-    """Keeps what it is told."""
+    """Keeps what it is told, and what it is to send."""
 
     def __init__(self) -> None:
         self.said: list[Said] = []
+        self.sent: list[Record] = []
 
     async def say(
         self, topic: Topic, fact: Fact, *, id_: str, source: str, subject: str, time: datetime
     ) -> None:
         self.said.append(Said(topic, fact, id_, source, subject))
+
+    async def send(self, record: Record) -> int:
+        self.sent.append(record)
+        return len(self.sent) + 100
 
 
 class Standing:
@@ -203,6 +208,7 @@ class Screen:
     client: httpx.AsyncClient
     parts: Parts
     said: list[Said]
+    sent: list[Record]
 
     async def get(self, address: str, status: int = 200) -> str:
         """The page at an address."""
@@ -245,6 +251,6 @@ async def open_screen(
             who = await accounts.accept(await accounts.invite(role, role), "")
             assert who is not None
             client.cookies[COOKIE] = await sessions.begin(who)
-        yield Screen(client, parts, desk.said)
+        yield Screen(client, parts, desk.said, desk.sent)
     index.close()
     await redis.aclose()

@@ -115,9 +115,9 @@ async def sign_out(request: Request) -> Response:
     return answer
 
 
-async def sent_form(request: Request) -> Mapping[str, str]:
+async def sent_form(request: Request, most_bytes: int = MAX_FORM_BYTES) -> Mapping[str, str]:
     """The fields of a form of ours; refuses what was not sent from a page of this session."""
-    form = await _form(request)
+    form = await _form(request, most_bytes)
     if not hmac.compare_digest(form.get("csrf", "").encode(), session_of(request).csrf.encode()):
         raise HTTPException(403)
     return form
@@ -137,7 +137,7 @@ def operator_of(request: Request) -> Who:
     return who
 
 
-async def _form(request: Request) -> Mapping[str, str]:
+async def _form(request: Request, most_bytes: int = MAX_FORM_BYTES) -> Mapping[str, str]:
     """The fields of a form that a page of this site sent."""
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
@@ -145,7 +145,7 @@ async def _form(request: Request) -> Mapping[str, str]:
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_FORM_BYTES:
+        if len(body) > most_bytes:
             raise HTTPException(413)
     return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
 

@@ -1,11 +1,12 @@
 """Tells Kafka what operators do."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 
 from aiokafka import AIOKafkaProducer
 
-from shared.decode import partition_of
+from shared.decode import Record, partition_of
 from shared.events.envelope import CONTENT_TYPE, Fact, Topic, encode
 from shared.kafka import Servers, asking, producer_of, started
 
@@ -35,15 +36,32 @@ class KafkaDesk:
         """
         value = encode(fact, id_=id_, source=source, subject=subject, time=time)
         partition = partition_of(subject, self._partitions)
+        await self._send(topic.name, partition, subject.encode(), value, _HEADERS)
+
+    async def send(self, record: Record) -> int:
+        """Send a record as it is, to its topic and partition; its offset there. Raises
+        TransientError like `say`.
+        """
+        return await self._send(
+            record.topic, record.partition, record.key, record.value, record.headers
+        )
+
+    async def _send(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]],
+    ) -> int:
         async with self._turn, asking():
             producer = await self._opened()
             try:
-                await producer.send_and_wait(
-                    topic.name, value, subject.encode(), partition, headers=_HEADERS
-                )
+                sent = await producer.send_and_wait(topic, value, key, partition, headers=headers)
             except BaseException:
                 await self.close()
                 raise
+        return int(sent.offset)
 
     async def _opened(self) -> AIOKafkaProducer:
         if self._producer is None:

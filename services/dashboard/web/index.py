@@ -11,11 +11,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from services.dashboard.rows import COLUMNS, Row
-from services.dashboard.state import Entry, Letter, Level
+from services.dashboard.state import Entry, Handled, Letter, Level
 from shared.clock import to_ms
+from shared.events.dashboard import DASHBOARD_EVENTS
+from shared.events.fulfillment import FULFILLMENT_EVENTS
 
 LATELY_S = 3.0
 """How old an answer may be that looks at each order: 10⁵ of them take some 30 ms."""
@@ -50,14 +52,35 @@ CREATE TABLE stock (subject PRIMARY KEY, seller_id, sku, on_hand, available, res
 CREATE TABLE letters (origin PRIMARY KEY, service, reason, field, detail, subject, place,
   size_bytes, kept_ms, part) WITHOUT ROWID;
 CREATE INDEX letters_by_time ON letters (kept_ms);
+CREATE TABLE handled (origin, at_ms, what, source, copy_at, reason, record_key, offset, part,
+  PRIMARY KEY (origin, offset)) WITHOUT ROWID;
+CREATE TABLE acts (about, at_ms, source, type, cause, topic, offset, said, part,
+  PRIMARY KEY (about, cause)) WITHOUT ROWID;
 CREATE TABLE refused (order_id, time_ms, reason, detail, field, request_type, part);
 CREATE INDEX refused_by_time ON refused (time_ms);
 CREATE TABLE reached (order_id, due_ms, late_ms, publisher, kind, part);
 CREATE INDEX reached_by_time ON reached (due_ms);
 """
+_VIEWS = f"""
+CREATE VIEW letters_now AS SELECT letters.*, coalesce(last.what, 'open') AS state,
+  coalesce(last.source, '') AS handled_by, coalesce(last.at_ms, 0) AS handled_ms,
+  coalesce(last.copy_at, '') AS copy_at, coalesce(last.reason, '') AS discarded_because
+  FROM letters LEFT JOIN (SELECT *, max(at_ms) FROM handled GROUP BY origin) AS last USING (origin);
+CREATE VIEW audit AS
+  SELECT at_ms, source, type, about, '' AS record_key, said, topic, part, offset FROM acts
+  UNION ALL SELECT at_ms, source, 'letter.' || what, origin, record_key,
+    json_object('reason', reason, 'copy_at', copy_at), '{DASHBOARD_EVENTS.name}', part, offset
+  FROM handled;
+"""  # noqa: S608
+"""Dead letters with what was done with them last, and all that people did."""
 _PUT = f"INSERT INTO orders VALUES ({', '.join('?' * len(COLUMNS))}, ?)"  # noqa: S608
+_PUT_ACT = f"""INSERT INTO acts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (about, cause) DO UPDATE SET at_ms = excluded.at_ms, type = excluded.type,
+    topic = excluded.topic, offset = excluded.offset, said = excluded.said
+  WHERE excluded.topic = '{FULFILLMENT_EVENTS.name}'"""  # noqa: S608
+"""Of several facts that one act led to, what fulfillment says of the order itself tells most."""
 _OF_ORDERS = ("orders", "texts", "skus", "waits")
-_TABLES = (*_OF_ORDERS, "stock", "letters", "refused", "reached")
+_TABLES = (*_OF_ORDERS, "stock", "letters", "refused", "reached", "handled", "acts")
 
 
 class Index:
@@ -66,7 +89,7 @@ class Index:
     def __init__(self) -> None:
         self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
-        self._db.executescript(_SCHEMA)
+        self._db.executescript(_SCHEMA + _VIEWS)
         self._lately: dict[tuple[object, ...], tuple[float, list[sqlite3.Row]]] = {}
 
     def close(self) -> None:
@@ -130,7 +153,20 @@ class Index:
             )  # fmt: skip
             return
         order_id, entry = from_json(value)
+        if stream == "handled":
+            did = Handled(*entry)
+            self._db.execute(
+                "INSERT OR REPLACE INTO handled VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (order_id, did.time_ms, did.what, did.source, did.copy_at, did.reason,
+                 did.record_key, did.offset, partition),
+            )  # fmt: skip
+            return
         told = Entry(*entry)
+        if stream == "acts":
+            act = (order_id, told.time_ms, told.cause_source, told.type, told.cause, told.topic,
+                   told.offset, to_json(told.said), partition)  # fmt: skip
+            self._db.execute(_PUT_ACT, act)
+            return
         said = told.said.get
         if stream == "refused":
             names = ("reason", "detail", "field", "request_type")

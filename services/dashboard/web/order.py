@@ -11,7 +11,6 @@ from services.dashboard.actions import (
     ACTS,
     CANCEL_REASONS,
     CARRIERS,
-    SOURCE,
     Form,
     next_reference,
     offered,
@@ -24,6 +23,7 @@ from services.dashboard.web.pages import not_found, page, parts_of
 from services.dashboard.web.words import reason, words_of
 from shared.clock import fresh_token, to_ms
 from shared.decode import partition_of
+from shared.events.dashboard import person_of
 from shared.events.deadlines import DEADLINES_EVENTS
 from shared.events.fulfillment import Order
 from shared.events.payment import MoneyArrived, MoneyReturned, PaymentApproved
@@ -51,7 +51,7 @@ DEADLINE_NAMES: Mapping[str, str] = {
 
 class TimelineLine(NamedTuple):
     """One fact on the page; `nth` counts them, `cause_nth` is the cause's, 0 where it has none
-    here; `person` is who led to it on these pages.
+    here; `person` is who led to it on these pages, or by the command line.
     """
 
     nth: int
@@ -200,9 +200,7 @@ def _line(nth: int, entry: Entry, place: Mapping[str, int], partition: int) -> T
         cause_nth=cause_nth,
         cause="" if nowhere else entry.cause,
         by=entry.cause_source,
-        person=entry.cause_source.removeprefix(SOURCE)
-        if entry.cause_source.startswith(SOURCE)
-        else "",
+        person=person_of(entry.cause_source),
         partition=partition,
         topic=entry.topic,
         offset=entry.offset,

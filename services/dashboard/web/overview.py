@@ -54,7 +54,7 @@ async def overview(request: Request) -> Response:
     return page(
         request,
         "overview.html",
-        live=("order", "stock", "letters", "refused"),
+        live=("order", "stock", "letters", "handled", "refused"),
         statuses=by_status(index),
         counts=counts(index, now_ms, parts.today_ms()),
         metrics=metrics(index, now_ms),
@@ -91,7 +91,7 @@ def counts(index: Index, now_ms: int, today_ms: dict[str, int]) -> list[Count]:
     refused = index.one(
         "SELECT count(*) AS n FROM refused WHERE time_ms > :since", since=now_ms - DAY_MS
     )["n"]
-    letters = index.one("SELECT count(*) AS n FROM letters")["n"]
+    letters = index.one("SELECT count(*) AS n FROM letters_now WHERE state = 'open'")["n"]
     return [
         listed("Late", "late", "past their ship-by date"),
         listed("Due today", "today", "late unless confirmed today"),

@@ -39,6 +39,7 @@ NAVIGATION = (
     ("/stock", "Stock"),
     ("/deadlines", "Deadlines"),
     ("/letters", "Dead letters"),
+    ("/audit", "Audit"),
     ("/reports", "Reports"),
     ("/policies", "Policies"),
     ("/traffic", "Traffic"),

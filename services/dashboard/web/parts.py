@@ -46,6 +46,11 @@ class Desk(Protocol):
     ) -> None:
         """Tell a fact; TransientError while Kafka is away."""
 
+    async def send(self, record: Record) -> int:
+        """Send a record as it is, to its topic and partition, and say its offset there;
+        TransientError while Kafka is away.
+        """
+
 
 class Standing(Protocol):
     """How far the services are, as Kafka knows it."""

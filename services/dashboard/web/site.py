@@ -14,8 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.dashboard.web.access import SignedIn, sign_in, sign_out, welcome
 from services.dashboard.web.acts import act
 from services.dashboard.web.assets import STATIC, found_assets
+from services.dashboard.web.audit import audit
 from services.dashboard.web.deadlines import deadlines
-from services.dashboard.web.letters import letter, letters
+from services.dashboard.web.letters import edit, letter, letters, selected
 from services.dashboard.web.live import live
 from services.dashboard.web.order import order
 from services.dashboard.web.orders import orders
@@ -64,7 +65,10 @@ ROUTES = [
     Route("/stock/{seller_id}/{sku:path}", sku),
     Route("/deadlines", deadlines),
     Route("/letters", letters),
+    Route("/letters/selected", selected, methods=["GET", "POST"]),
     Route("/letters/{topic}/{partition:int}/{offset:int}", letter),
+    Route("/letters/{topic}/{partition:int}/{offset:int}/edit", edit, methods=["POST"]),
+    Route("/audit", audit),
     Route("/records/{topic}/{partition:int}/{offset:int}", record),
     Route("/reports", reports),
     Route("/reports/{kind}", download),
@@ -136,6 +140,6 @@ _SAYS = {
     403: ("Not allowed", "Your account may not do this, or the page was of an earlier sign-in."),
     404: ("Not found", "There is no page at this address."),
     409: ("Too late", "Somebody else was first. Look at the page anew."),
-    413: ("Too large", "A form has at most 64 KB."),
+    413: ("Too large", "That is more than the form takes."),
     405: ("Not possible", "This address does not answer to that."),
 }
