@@ -4,7 +4,8 @@ Exit codes, of every command:
 
     0  done; for what runs until it is told to stop: it was told
     1  something failed while running: Kafka or Redis is away, a process died, books do not balance;
-       of `reconcile`: Redis holds something else than the facts say
+       of `reconcile`: Redis holds something else than the facts say; of `deadletters`: a letter
+       is not there, or can not be handled so; of `orders`: an order is not there, or past that
     2  usage: a wrong command, option, argument or field; each is named
     3  refused to start: a wrong setting, a missing topic, no Redis; the message says what to do
     4  `run` only: the Kafka client is stuck, and only a new process helps
@@ -35,12 +36,18 @@ COMMANDS = {
     "policy": "services.cli.policy.command:policy",
     "topics": "services.cli.topics:topics",
     "schemas": "services.cli.schemas:schemas",
+    "orders": "services.cli.orders:orders",
     "stock": "services.cli.stock:stock",
+    "deadlines": "services.cli.deadlines:deadlines",
+    "deadletters": "services.cli.deadletters:deadletters",
     "report": "services.cli.report:report",
     "upload": "services.cli.upload:upload",
+    "export": "services.cli.export:export",
     "run": "services.cli.run:run",
     "pages": "services.cli.pages:pages",
     "accounts": "services.cli.accounts:accounts",
+    "health": "services.cli.health:health",
+    "lag": "services.cli.lag:lag",
     "rebuild": "services.cli.rebuild:rebuild",
     "reconcile": "services.cli.reconcile:reconcile",
 }
@@ -93,7 +100,6 @@ def _first_paragraph(text: str) -> str:
 
 app = typer.Typer(
     cls=_Commands,
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # they print local variables, buyers' addresses among them
     rich_markup_mode=None,

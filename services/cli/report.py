@@ -121,7 +121,7 @@ def _report(
     now = asyncio.run(business_now(settings))
     asked = Asked(at=now, policies=policies, columns=tuple(columns or ()), **given)
     lines = asyncio.run(_lines(report_, asked, servers_of(settings)))
-    with _written(out) as file:
+    with written(out) as file:
         file.writelines(table_lines(format_, report_.column_names(asked), rows(lines)))
     orders = len({line.rank for line in lines})
     typer.echo(f"{report_.name} report: {len(lines)} rows of {orders} orders", err=True)
@@ -140,7 +140,7 @@ async def _lines(report_: Report, asked: Asked, servers: Servers) -> list[Line]:
 
 
 @contextmanager
-def _written(out: Path | None) -> Iterator[TextIO]:
+def written(out: Path | None) -> Iterator[TextIO]:
     """The output, or a file that has its name once it is complete."""
     if out is None:
         yield sys.stdout

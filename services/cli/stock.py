@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import TypeAdapter, ValidationError
 
 from services.cli.addresses import DEFAULT_DATA_DIR, DataDir, settings_here
 from services.cli.business_time import business_now
+from services.cli.desk import AsJson, at_the_desk, echo_json, echo_table, whoever_this_is
 from services.cli.exit_codes import EXIT_USAGE
 from services.cli.producer import Accepted, Producer
 from services.cli.stock_file import read_counts, reason_of
+from services.dashboard.web.app import Opened
+from services.dashboard.web.stock import SHOWS, levels
 from shared.events.fields import EventId
 from shared.events.warehouse import (
     STOCK,
@@ -25,8 +28,6 @@ from shared.events.warehouse import (
 from shared.kafka import servers_of
 from shared.settings import Settings
 
-SOURCE = "orderflow-cli"
-
 stock = typer.Typer(help="Tell what a warehouse has.", no_args_is_help=True)
 
 _NEGATIVE = {"ignore_unknown_options": True}
@@ -35,9 +36,34 @@ _NEGATIVE = {"ignore_unknown_options": True}
 CommandId = Annotated[
     str | None,
     typer.Option(
-        "--id", help="The event's id: the same once more changes nothing. Else a new one."
+        "--id", help="The event's id: the same once more, by you, changes nothing. Else a new one."
     ),
 ]
+
+
+@stock.command("list")
+def list_(
+    text: Annotated[str, typer.Option(help="Only those with this in SELLER/SKU.")] = "",
+    show: Annotated[str, typer.Option(help=", ".join(SHOWS))] = "all",
+    as_json: AsJson = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """List what each SKU has, the first 200, those with nothing available first."""
+    if show not in SHOWS:
+        raise typer.BadParameter(f"--show: has to be one of {', '.join(SHOWS)}.")
+
+    async def look(found: Opened) -> Sequence[Any]:
+        return levels(found.parts.index, show, text)
+
+    rows = at_the_desk(data_dir, look)
+    columns = ("seller_id", "sku", "on_hand", "available", "reserved")
+    if as_json:
+        echo_json([{name: row[name] for name in columns} for row in rows])
+    else:
+        echo_table(
+            [name.replace("_", " ") for name in columns],
+            ([row[name] for name in columns] for row in rows),
+        )
 
 
 @stock.command("set", context_settings=_NEGATIVE)
@@ -136,7 +162,7 @@ async def _produce(
 ) -> Sequence[Accepted]:
     """Produce the facts, said now in business time; returns when all are acknowledged."""
     now = await business_now(settings)
-    async with Producer(servers_of(settings), SOURCE, [STOCK]) as producer:
+    async with Producer(servers_of(settings), whoever_this_is(), [STOCK]) as producer:
         for fact in facts:
             await producer.send(STOCK, fact, subject=fact.about().subject, time=now, id_=id_)
     return producer.acknowledged

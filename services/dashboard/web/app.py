@@ -3,8 +3,10 @@
 import asyncio
 import signal
 import socket
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_address
+from typing import NamedTuple
 
 import structlog
 import uvicorn
@@ -39,12 +41,33 @@ SERVICES = ("inventory", "payment", "fulfillment", "deadlines", "dashboard")
 _log = structlog.get_logger()
 
 
+class Opened(NamedTuple):
+    """The parts of a process, and those of them that go on by themselves once they run."""
+
+    parts: Parts
+    clock: BusinessClock
+    look: KafkaLook
+
+
 async def serve(settings: Settings) -> None:
     """Serve the pages until SIGTERM.
 
     Raises RefusedStart, and TransientError where Kafka or Redis is away at the start.
     """
     listening = listen("DASHBOARD", settings.dashboard_host, settings.dashboard_port)
+    async with opened(settings) as (parts, clock, look):
+        await guard(parts.accounts, listening.getsockname()[0])
+        await until_one_ends(
+            _serve(parts, listening), clock.run(), parts.follower.run(), look.run()
+        )
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Opened]:
+    """What the pages are made with, of the system that settings name; nothing is read yet.
+
+    Raises RefusedStart, and TransientError where Kafka or Redis is away.
+    """
     policies = Policies.load(settings.policies_dir)
     servers = kafka.servers_of(settings)
     partitions = await kafka.checked_partitions(servers, [FULFILLMENT_EVENTS.name])
@@ -59,7 +82,6 @@ async def serve(settings: Settings) -> None:
         desk = KafkaDesk(servers, partitions)
         stack.push_async_callback(desk.close)
         accounts = Accounts(redis)
-        await guard(accounts, listening.getsockname()[0])
         index, listeners, views = Index(), Listeners(), Views(redis, partitions)
         stack.callback(index.close)
         follower = Follower(views, index, listeners.tell)
@@ -76,7 +98,7 @@ async def serve(settings: Settings) -> None:
             standing=look,
             listeners=listeners,
         )
-        await until_one_ends(_serve(parts, listening), clock.run(), follower.run(), look.run())
+        yield Opened(parts, clock, look)
 
 
 async def _serve(parts: Parts, listening: socket.socket) -> None:

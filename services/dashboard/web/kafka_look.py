@@ -68,12 +68,12 @@ class KafkaLook:
         """Know how far the services are, for ever; an outage is waited out."""
         while True:
             try:
-                self.services = {name: await self._progress(name) for name in self._names}
+                self.services = {name: await self.progress(name) for name in self._names}
             except (TransientError, KafkaError) as error:
                 _log.warning("how far the services are is not known", error=str(error))
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _progress(self, service: str) -> tuple[Progress, ...]:
+    async def progress(self, service: str) -> tuple[Progress, ...]:
         """By partition: how many records are behind, and since when it stands where it does."""
         at = await group_offsets(self._servers, group_of(service), READABLE, self._partitions)
         every = [TopicPartition(topic, partition) for topic, partition in at]

@@ -1,10 +1,12 @@
 """Stock: per SKU what is on hand, available and reserved, and whether its changes add up (P1)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.dashboard.web.index import Index
 from services.dashboard.web.pages import not_found, page, parts_of
 from shared.decode import partition_of
 from shared.events.warehouse import stock_subject
@@ -23,29 +25,38 @@ async def stock(request: Request) -> Response:
     index = parts_of(request).index
     show = request.query_params.get("show", "all")
     text = request.query_params.get("text", "").strip()
-    where = f"{SHOWS.get(show, '1')} AND instr(lower(subject), :text)"
-    values: dict[str, Any] = {"text": text.lower()}
+    where, values = _where(show, text)
     sums = index.one(
         "SELECT count(*) AS n, total(on_hand) AS on_hand, total(available) AS available,"  # noqa: S608
         f" total(reserved) AS reserved, total(adds_up = 0) AS wrong,"
         f" total(adds_up IS NULL) AS unknown FROM stock WHERE {where}",
         **values,
     )
-    rows = index.ask(
-        f"SELECT * FROM stock WHERE {where} ORDER BY available > 0, subject LIMIT :most",  # noqa: S608
-        **values,
-        most=MOST_SHOWN,
-    )
     return page(
         request,
         "stock.html",
         live=("stock",),
-        rows=rows,
+        rows=levels(index, show, text),
         sums=sums,
         show=show if show in SHOWS else "all",
         text=text,
         most=MOST_SHOWN,
     )
+
+
+def levels(index: Index, show: str, text: str) -> Sequence[Any]:
+    """The first SKUs of those asked for, those with nothing available first."""
+    where, values = _where(show, text)
+    return index.ask(
+        f"SELECT * FROM stock WHERE {where} ORDER BY available > 0, subject LIMIT :most",  # noqa: S608
+        **values,
+        most=MOST_SHOWN,
+    )
+
+
+def _where(show: str, text: str) -> tuple[str, dict[str, Any]]:
+    where = f"{SHOWS.get(show, '1')} AND instr(lower(subject), :text)"
+    return where, {"text": text.lower()}
 
 
 async def sku(request: Request) -> Response:
