@@ -197,7 +197,7 @@ def evolve(state: View | None, fact: Fact, time: datetime) -> View:
             return known.model_copy(update={"letter": fact.letter})
         case HandledShown():
             known = state or View(kind="letter")
-            handled = sorted((*known.handled, fact.handled), key=lambda each: each.time_ms)
+            handled = sorted((*known.handled, fact.handled), key=lambda e: (e.time_ms, e.offset))
             return known.model_copy(update={"handled": tuple(handled[-MAX_HANDLED:])})
     raise TypeError(f"{fact.TYPE} is no fact of dashboard")
 

@@ -18,10 +18,15 @@ from redis import Redis
 from services.cli.run import ORDER_SERVICES
 from services.cli.system import EVERYTHING, System
 from services.dashboard.app import build as build_dashboard
+from services.dashboard.replaying import Typed
+from services.dashboard.web.app import opened
 from services.dashboard.web.follower import LOOK_EVERY_S
+from services.dashboard.web.workbench import bench_of
 from services.deadlines.store import ledger_key
+from shared.clock import fresh_token
+from shared.decode import REROUTED_HEADER, partition_of
 from shared.events.carrier import TRACKING, PackageDelivered
-from shared.events.envelope import Event, Fact, Topic
+from shared.events.envelope import Event, Fact, Topic, encode
 from shared.events.gateway import (
     PAYMENTS,
     BuyerBlocked,
@@ -179,8 +184,13 @@ async def test_p6_an_emptied_redis_is_rebuilt_to_what_it_was(
 async def test_the_dashboard_shows_all_orders_and_is_rebuilt_to_what_it_showed(
     market: Market, running: System, redis: Redis
 ) -> None:
+    _, _, rubbish = await three_letters(market, running)
+    discarding = ("deadletters", "discard", rubbish, "--because", "Noise")
+    code, report, said = await command(running, *discarding, "--apply")
+    assert (code, report["letters"][0]["done"]) == (0, True), said
     await seen_by_the_dashboard(market, running)
-    was = views(redis)
+    was, told = views(redis), handled(redis)
+    assert [(what, why) for what, _, _, _, _, why, _ in told[rubbish]] == [("discarded", "Noise")]
     assert await asyncio.to_thread(shown, running) == f"{len(was)} orders"
     await end(running, "dashboard")
     redis.set("{dashboard:0}:doc:ORDER-of-nobody", b"{}")
@@ -190,11 +200,89 @@ async def test_the_dashboard_shows_all_orders_and_is_rebuilt_to_what_it_showed(
 
     assert code == 0, said
     assert sum(one["facts"] for one in report["partitions"]) > len(was)
-    assert views(redis) == was
+    assert (views(redis), handled(redis)) == (was, told)
     await start(market, running, "dashboard")
     await seen_by_the_dashboard(market, running)
-    assert views(redis) == was
+    assert (views(redis), handled(redis)) == (was, told)
     assert await asyncio.to_thread(shown, running) == f"{len(was)} orders"
+
+
+async def test_p3_what_is_replayed_twice_changes_nothing_twice(
+    market: Market, running: System, redis: Redis
+) -> None:
+    was, (astray, wrong, _) = on_hand(redis), await three_letters(market, running)
+    async with opened(running.settings) as (parts, _, _):
+        bench = bench_of(parts)
+        looked = await bench.examine(astray)
+        assert looked is not None
+        assert looked.kept.reason == "misrouted_twice"
+        assert looked.outlook.verdict == "decided"
+        found = await bench.letter(wrong)
+        assert found is not None
+        text = (found[0].value or b"").decode()
+        mended = await bench.examine(wrong, Typed(SKU_0, text.replace('"many"', "30"), ""))
+        assert mended is not None
+        assert mended.outlook.verdict == "decided"
+
+        for _ in range(2):
+            await bench.replay(looked, "dashboard/anna")
+            await bench.replay(mended, "dashboard/bert", edited=True)
+        await market.settle()
+
+        assert on_hand(redis) == was + 5 + 30
+        await seen_by_the_dashboard(market, running)
+        known = await bench.examine(astray)
+        assert known is not None
+        assert known.outlook.verdict == "repeat"
+    told = handled(redis)
+    assert [each[:2] for each in told[astray]] == [["replayed", "dashboard/anna"]] * 2
+    assert [each[:2] for each in told[wrong]] == [["edited", "dashboard/bert"]] * 2
+
+
+async def three_letters(market: Market, running: System) -> tuple[str, str, str]:
+    """What was misrouted once too often, what is wrong in a field, and what is no event at all: of
+    each a new one.
+    """
+    sku = stock_subject("S0", "SKU-0").encode()
+    here = partition_of(SKU_0, PARTITIONS)
+    said = [
+        encode(
+            StockAdjusted(seller_id="S0", sku="SKU-0", change=5),
+            id_=fresh_token(), source="market", subject=SKU_0, time=market.observer.clock.now(),
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    arrived = b"%d" % market.observer.clock.wall_ms()
+    sent: tuple[tuple[int, bytes, list[tuple[str, bytes]]], ...] = (
+        ((here + 1) % PARTITIONS, said[0], [(REROUTED_HEADER, arrived)]),
+        (here, said[1].replace(b'"change":5', b'"change":"many"'), []),
+        (here, b"rubbish", []),
+    )
+    raw = producer_of(running.settings.kafka_bootstrap_servers)
+    await raw.start()
+    places = []
+    for partition, value, headers in sent:
+        at = await raw.send_and_wait("stock", value, sku, partition, headers=headers)
+        places.append(f"stock:{partition}:{at.offset}")
+    await raw.stop()
+    await market.settle()
+    await seen_by_the_dashboard(market, running)
+    return places[0], places[1], places[2]
+
+
+def on_hand(redis: Redis) -> int:
+    level: Any = redis.hget("{stock:S0}:levels", "SKU-0")
+    return int(level.split()[0])
+
+
+def handled(redis: Redis) -> Mapping[str, Any]:
+    """What was done with each letter, as the dashboard has it."""
+    found = {}
+    for key in redis.scan_iter("{dashboard:*}:doc:letter *", count=1_000):
+        state = json.loads(redis.get(key) or b"")["state"]
+        if state.get("handled"):
+            found[key.decode().partition(":doc:letter ")[2]] = state["handled"]
+    return found
 
 
 async def seen_by_the_dashboard(market: Market, running: System) -> None:

@@ -57,7 +57,9 @@ class KafkaDesk:
         async with self._turn, asking():
             producer = await self._opened()
             try:
-                sent = await producer.send_and_wait(topic, value, key, partition, headers=headers)
+                sent = await producer.send_and_wait(
+                    topic, value, key, partition, headers=[*headers]
+                )
             except BaseException:
                 await self.close()
                 raise

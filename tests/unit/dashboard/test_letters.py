@@ -24,6 +24,7 @@ from shared.batch import DeadLetter, StoredRecord
 from shared.clock import Timeline, to_ms
 from shared.dead_letters import Kept
 from shared.decode import NotAnEvent, partition_of
+from shared.errors import TransientError
 from shared.events.dashboard import DASHBOARD_EVENTS, LetterDiscarded, LetterReplayed
 from shared.events.envelope import encode
 from shared.events.fulfillment import FULFILLMENT_EVENTS, RequestRefused
@@ -357,12 +358,12 @@ async def test_what_failed_on_its_way_may_be_tried_again(
     screen: Screen, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(*_: object) -> int:
-        raise OSError
+        raise TransientError("Kafka is away")
 
     with monkeypatch.context() as patched:
         patched.setattr(type(screen.parts.desk), "send", away)
-        with pytest.raises(OSError):
-            await post(screen, "/letters/selected", do="replay", origins=desk.good)
+        failed = await post(screen, "/letters/selected", do="replay", origins=desk.good)
+        assert failed.status_code == 503
     await post(screen, "/letters/selected", do="replay", origins=desk.good)
 
     assert len(screen.sent) == 1
