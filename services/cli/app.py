@@ -17,7 +17,7 @@ service's process does not carry the demo.
 import logging
 import sys
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 import typer
@@ -61,11 +61,24 @@ _EPILOG = (
 )
 
 
+class _Completion(NamedTuple):
+    """What a shell is told of a name that it may complete to."""
+
+    value: str
+    type: str = "plain"
+    help: str = ""
+
+
 class _Commands(TyperGroup):
     """Finds a command's file by its name, and turns our errors into messages and exit codes."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Commands by their names alone: to say what each is for, all would be imported."""
+        names = [name for name in COMMANDS if name.startswith(incomplete)]
+        return [_Completion(name) for name in names] or super().shell_complete(ctx, incomplete)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - click's signature
         if cmd_name not in COMMANDS:

@@ -1,7 +1,8 @@
 """`orderflow export`: orders as they are, or facts as they were told, as JSON lines."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,7 +44,7 @@ def orders_(
     """Each order as it is now, one a line."""
     servers = servers_of(settings_here(data_dir))
 
-    async def lines() -> AsyncIterator[Any]:
+    async def lines() -> AsyncGenerator[Any]:
         async for order in latest_orders(servers):
             yield order_document(order, personal=personal)
 
@@ -68,7 +69,7 @@ def facts(
     _write(_facts(servers_of(settings_here(data_dir)), names, personal=personal), out)
 
 
-async def _facts(servers: Servers, names: list[str], *, personal: bool) -> AsyncIterator[Any]:
+async def _facts(servers: Servers, names: list[str], *, personal: bool) -> AsyncGenerator[Any]:
     partitions = await checked_partitions(servers, names)
     async with open_reader(servers, partitions) as reader:
         ends = await reader.ends(names)
@@ -109,15 +110,16 @@ def _some(value: Any, kept: tuple[str, ...]) -> Any:
     return {name: value[name] for name in kept if name in value}
 
 
-def _write(lines: AsyncIterator[Any], out: Path | None) -> None:
+def _write(lines: AsyncGenerator[Any], out: Path | None) -> None:
     """Write the lines, to a file as a whole or not at all, and say how many they are."""
 
     async def write() -> int:
         n = 0
-        with written(out) as file:
-            async for document in lines:
-                file.write(json_text(document) + "\n")
-                n += 1
+        async with aclosing(lines):
+            with written(out) as file:
+                async for document in lines:
+                    file.write(json_text(document) + "\n")
+                    n += 1
         return n
 
     typer.echo(f"exported {asyncio.run(write())}", err=True)

@@ -117,5 +117,6 @@ async def _service(servers: Servers, name: ServiceName) -> Seen:
     async with open_reader(servers, partitions) as reader:
         ends = await reader.ends(sorted({topic for topic, _ in at}))
     behind = sum(max(ends[place] - offset, 0) for place, offset in at.items())
-    workers = "" if members is None else f"{members} workers, "
-    return Seen(name, None if members is None else members > 0, f"{workers}{behind:,} behind")
+    workers = "not told" if members is None else f"{members}"
+    says = f"workers: {workers}, records that wait: {behind:,}"
+    return Seen(name, None if members is None else members > 0, says)

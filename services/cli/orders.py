@@ -49,7 +49,12 @@ from shared.spreadsheet import printable
 LOOK_EVERY_S = 0.5
 """Between two looks at an order that is followed."""
 
-PRICES = {"order_total": True, "items": {"__all__": {"item_price", "item_tax", "shipping_price"}}}
+NOT_THE_SELLERS = {
+    "ship_address": True,
+    "order_total": True,
+    "items": {"__all__": {"item_price", "item_tax", "shipping_price", "shipping_tax"}},
+}
+"""Of an order that has not left Pending (R3)."""
 
 orders = typer.Typer(help="Look at orders, and do what sellers do.", no_args_is_help=True)
 
@@ -321,5 +326,5 @@ def order_document(order: Order, *, personal: bool) -> dict[str, Any]:
     """An order as JSON: without prices and address while they are not the seller's (R3)."""
     hidden = is_hidden(order)
     shown = order if personal and not hidden else masked(order)
-    exclude: Any = {"ship_address": True, **PRICES} if hidden else None
+    exclude: Any = NOT_THE_SELLERS if hidden else None
     return shown.model_dump(mode="json", exclude=exclude)

@@ -8,21 +8,32 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
 from pydantic import TypeAdapter
+from typer.testing import CliRunner
 
 from services.cli.addresses import settings_here
+from services.cli.app import app
+from services.cli.desk import whoever_this_is
 from services.cli.kafka_server import KafkaServer, choose_kafka
+from services.cli.producer import Producer
 from services.cli.run import ServiceName
 from services.cli.system import EVERYTHING
-from shared.events.envelope import Event
+from shared.events.envelope import Event, Fact, Topic
+from shared.events.fields import Address, Money
+from shared.events.gateway import PAYMENTS, PaymentAuthorized
 from shared.events.inventory import STOCK_LEVELS, StockLevelChanged
-from shared.kafka import create_topics, topic_settings
+from shared.events.storefront import ORDERS, Buyer, OrderItem, OrderPlaced
+from shared.events.warehouse import STOCK, StockSet
+from shared.kafka import create_topics, servers_of, topic_settings
+from shared.settings import Settings
 from tests.support.programs import gone
 from tests.support.systems import NO_PROGRAMS, Up, children, orderflow, up
 
@@ -111,6 +122,105 @@ def test_what_the_readme_says_to_try_works(running: Up) -> None:
     lines = said.stdout.splitlines()
     assert "ORDER-1 order.unshipped.v1" in lines
     assert lines[-1].startswith("ORDER-1\t1\t")
+
+
+def test_the_command_line_ships_and_cancels_orders_and_tells_what_pages_tell(
+    running: Up, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLOCK_REDIS_URL", "PARTITIONS"):
+        monkeypatch.delenv(name, raising=False)
+    data_dir = running.directory / ".orderflow"
+    settings = settings_here(data_dir)
+
+    def say(*words: str, code: int = 0) -> str:
+        done = CliRunner().invoke(app, [*words, "--data-dir", str(data_dir)])
+        assert done.exit_code == code, done.output
+        return done.stdout
+
+    def wait_for_level(on_hand: int, available: int) -> None:
+        wait_until(
+            lambda: json.loads(say("stock", "list", "--text", "seller-13/", "--json")),
+            [{**FAN, "on_hand": on_hand, "available": available, "reserved": on_hand - available}],
+        )
+
+    asyncio.run(tell(settings, STOCK, StockSet(**FAN, on_hand=5), "SELLER-13/FAN"))
+    wait_for_level(5, 5)
+    for order_id in ("SHIP-1", "GONE-1"):
+        asyncio.run(place(settings, order_id))
+    ours = ("orders", "list", "--seller", "SELLER-13", "--json")
+    wait_until(
+        lambda: {each["order_id"] for each in json.loads(say(*ours))["orders"]},
+        {"SHIP-1", "GONE-1"},
+    )
+    for order_id in ("SHIP-1", "GONE-1"):
+        say("orders", "follow", order_id, "--until", "Unshipped")
+    parcel = ("orders", "ship", "SHIP-1", "--carrier", "DHL", "--tracking", "JJD0001")
+    assert say(*parcel, "--dry-run").startswith("would say shipment.confirmed.v1 SHIP-1")
+    assert say(*parcel).startswith("said shipment.confirmed.v1 SHIP-1")
+    assert json.loads(say("orders", "cancel", "GONE-1", "PricingError", "--json"))["id"]
+    told = say("orders", "follow", "SHIP-1", "--until", "Shipped")
+    me = whoever_this_is().partition("/")[2]
+    assert f"Package 1 confirmed: DHL JJD0001, by {me}  [fulfillment.events:" in told
+    say("orders", "follow", "GONE-1", "--until", "Canceled")
+    say("orders", "cancel", "GONE-1", "PricingError", code=1)
+    say("orders", "show", "NOBODYS", code=1)
+
+    found = json.loads(say(*ours))["orders"]
+    assert {each["order_id"]: each["status"] for each in found} == {
+        "SHIP-1": "Shipped",
+        "GONE-1": "Canceled",
+    }
+    shown = say("orders", "show", "SHIP-1", "--json")
+    assert json.loads(shown)["order"]["ship_address"]["city"] == "Exampleton"
+    assert "A. Buyer" not in shown
+    assert "A. Buyer" in say("orders", "show", "SHIP-1", "--personal")
+    wait_for_level(4, 4)
+    due = json.loads(say("deadlines", "--json"))
+    assert {"SHIP-1"} <= {each["order_id"] for each in due}
+    assert set(json.loads(say("lag", "--json"))) == set(ServiceName)
+    assert say("health").splitlines()[1].split()[:2] == ["topics", "well"]
+    orders = [json.loads(line) for line in say("export", "orders").splitlines()]
+    assert {"SHIP-1", "GONE-1"} <= {each["order_id"] for each in orders}
+    facts = say("export", "facts")
+    assert "order.package_confirmed.v1" in facts
+    assert "A. Buyer" not in facts
+
+
+FAN: Mapping[str, Any] = {"seller_id": "SELLER-13", "sku": "FAN"}
+
+
+async def place(settings: Settings, order_id: str) -> None:
+    """An order whose hold is over, and which is paid."""
+    price, now = Money(amount_minor=3990, currency="EUR"), datetime.now(UTC)
+    line = OrderItem(order_item_id="1", sku="FAN", quantity=1, item_price=price)
+    placed = OrderPlaced(
+        order_id=order_id,
+        seller_id="SELLER-13",
+        marketplace_id="A1PA6795UKMFR9",
+        buyer=Buyer(buyer_id="B-13"),
+        purchase_date=now - timedelta(minutes=31),
+        ship_address=Address(
+            name="A. Buyer", address_line_1="1 Example Street", city="Exampleton", country_code="DE"
+        ),
+        items=(line,),
+        order_total=price,
+        payment_method_ref="card-13",
+    )
+    await tell(settings, ORDERS, placed, order_id)
+    paid = PaymentAuthorized(payment_id=f"P-{order_id}", amount=price)
+    await tell(settings, PAYMENTS, paid, order_id)
+
+
+async def tell(settings: Settings, topic: Topic, fact: Fact, subject: str) -> None:
+    async with Producer(servers_of(settings), "test", [topic]) as producer:
+        await producer.send(topic, fact, subject=subject, time=datetime.now(UTC))
+
+
+def wait_until(look: Callable[[], object], wanted: object) -> None:
+    deadline_s = time.monotonic() + 60
+    while (found := look()) != wanted:
+        assert time.monotonic() < deadline_s, found
+        time.sleep(0.2)
 
 
 def test_a_file_of_stock_is_applied_but_for_its_bad_rows(running: Up) -> None:
