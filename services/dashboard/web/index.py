@@ -52,6 +52,7 @@ CREATE TABLE stock (subject PRIMARY KEY, seller_id, sku, on_hand, available, res
 CREATE TABLE letters (origin PRIMARY KEY, service, reason, field, detail, subject, place,
   size_bytes, kept_ms, part) WITHOUT ROWID;
 CREATE INDEX letters_by_time ON letters (kept_ms);
+CREATE INDEX letters_by_subject ON letters (subject);
 CREATE TABLE handled (origin, at_ms, what, source, copy_at, reason, record_key, offset, part,
   PRIMARY KEY (origin, offset)) WITHOUT ROWID;
 CREATE TABLE acts (about, at_ms, source, type, cause, topic, offset, said, part,

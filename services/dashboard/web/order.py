@@ -19,6 +19,7 @@ from services.dashboard.rows import stuck_reasons
 from services.dashboard.state import KEPT_FIRST, MAX_TIMELINE, Entry, View
 from services.dashboard.web import show
 from services.dashboard.web.access import session_of
+from services.dashboard.web.index import Index
 from services.dashboard.web.pages import not_found, page, parts_of
 from services.dashboard.web.words import reason, words_of
 from shared.clock import fresh_token, to_ms
@@ -30,6 +31,9 @@ from shared.events.payment import MoneyArrived, MoneyReturned, PaymentApproved
 
 LATE_SHOWN_MS = 1_000
 """A fact that reached the log later than this after its time says so."""
+
+MAX_LETTERS = 20
+"""Dead letters of one order that its page lists."""
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -122,12 +126,22 @@ async def order_page(
         waiting=waiting(view),
         payments=payments(view.timeline),
         stuck=[reason(each) for each in stuck_reasons(view)],
+        letters=letters_about(parts.index, order_id),
         to_ms=to_ms,
         acted=acted,
         typed=typed,
         problems=problems,
         sent=request.query_params.get("sent") in ACTS,
         **_acts(request, view.order, typed),
+    )
+
+
+def letters_about(index: Index, order_id: str) -> Sequence[Any]:
+    """The dead letters whose record has an order's id as its key, the newest first."""
+    return index.ask(
+        "SELECT * FROM letters_now WHERE subject = :order_id ORDER BY kept_ms DESC LIMIT :most",
+        order_id=order_id,
+        most=MAX_LETTERS,
     )
 
 

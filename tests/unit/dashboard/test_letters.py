@@ -28,13 +28,15 @@ from shared.errors import TransientError
 from shared.events.dashboard import DASHBOARD_EVENTS, LetterDiscarded, LetterReplayed
 from shared.events.envelope import encode
 from shared.events.fulfillment import FULFILLMENT_EVENTS, RequestRefused
+from shared.events.inventory import STOCK_LEVELS
 from shared.events.notices import NOTICES
 from shared.events.seller import SellerCanceled
+from shared.events.warehouse import stock_subject
 from shared.marks import COMMIT_HEADER
 from shared.redis import connect
-from tests.support.orders import MINUTE, SELLER, order_placed, unshipped
+from tests.support.orders import KETTLE, MINUTE, SELLER, order_placed, unshipped
 from tests.support.screen import PARTITIONS, Screen, Teller, open_screen, project
-from tests.unit.dashboard.conftest import LATE, NOW, ON_ITS_WAY
+from tests.unit.dashboard.conftest import LATE, NOW, ON_ITS_WAY, level
 
 HERE = partition_of(LATE, PARTITIONS)
 ORIGIN = f"shipments:{HERE}:3"
@@ -339,6 +341,9 @@ async def test_what_is_replayed_is_sent_as_it_came_and_told_with_who_did_it(
     assert f'href="/records/shipments/{HERE}/101"' in await screen.get(
         f"/letters/shipments/{HERE}/3"
     )
+    order = " ".join((await screen.get(f"/orders/{LATE}")).split())
+    assert "decision failed" in order
+    assert "replayed by operator" in order
     audit = await screen.get(f"/audit?person=operator&about={LATE}")
     assert "Dead letter replayed" in audit
     assert f'href="/letters/shipments/{HERE}/3"' in audit
@@ -463,3 +468,32 @@ async def test_what_an_operator_did_to_an_order_is_in_the_audit(screen: Screen, 
     assert "/records/fulfillment.events/" in page
     assert "&lt;b&gt;" in page
     assert "No acts" in await screen.get("/audit?person=operator")
+
+
+@pytest.mark.asyncio
+async def test_what_somebody_said_of_stock_is_in_the_audit(screen: Screen, desk: Desk) -> None:
+    for version, source in ((1, "warehouse"), (2, "orderflow-cli/anna"), (3, "orderflow-cli/anna")):
+        changed = level(KETTLE, version, 5, 5 * version, 0)
+        desk.teller.say(
+            STOCK_LEVELS, changed, stock_subject(SELLER, KETTLE), NOW, version,
+            causation_id=f"said-{version}", causation_source=source,
+        )  # fmt: skip
+    await desk.catch_up(screen)
+
+    page = await screen.get(f"/audit?about={stock_subject(SELLER, KETTLE)}")
+
+    assert "2 acts" in page
+    assert "Stock +5, now 15 on hand" in page
+    assert "anna <small>command line</small>" in page
+
+
+@pytest.mark.asyncio
+async def test_a_form_for_a_copy_takes_a_large_event_and_no_more(
+    screen: Screen, desk: Desk
+) -> None:
+    address = f"/letters/{desk.bad.replace(':', '/')}/edit"
+
+    fits = await post(screen, address, key_text=LATE, value="9" * 300_000, headers="")
+    assert (fits.status_code, "at most 100000 bytes" in fits.text) == (422, True)
+    assert (await post(screen, address, value="9" * 400_000)).status_code == 413
+    assert (await post(screen, "/letters/selected", reason="9" * 70_000)).status_code == 413
