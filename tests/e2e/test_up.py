@@ -35,7 +35,7 @@ from shared.events.warehouse import STOCK, StockSet
 from shared.kafka import create_topics, servers_of, topic_settings
 from shared.settings import Settings
 from tests.support.programs import gone
-from tests.support.systems import NO_PROGRAMS, Up, children, orderflow, up
+from tests.support.systems import NO_PROGRAMS, READY_WITHIN_S, Up, children, orderflow, up
 
 ENDS_WITHIN_S = 10.0
 """What is promised of SIGTERM."""
@@ -217,7 +217,7 @@ async def tell(settings: Settings, topic: Topic, fact: Fact, subject: str) -> No
 
 
 def wait_until(look: Callable[[], object], wanted: object) -> None:
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + READY_WITHIN_S
     while (found := look()) != wanted:
         assert time.monotonic() < deadline_s, found
         time.sleep(0.2)

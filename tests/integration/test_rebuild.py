@@ -38,7 +38,7 @@ from shared.events.storefront import ORDERS, CancelRequested
 from shared.events.warehouse import STOCK, StockAdjusted, stock_subject
 from shared.kafka import group_members, producer_of
 from shared.rest import Part, Rest
-from tests.support.market import Market, open_market
+from tests.support.market import REST_LIMIT_S, Market, open_market
 from tests.support.own_system import own_system
 from tests.support.stored import KEYS, keys_of, positions, stored
 from tests.support.toy_world import until
@@ -289,7 +289,7 @@ async def seen_by_the_dashboard(market: Market, running: System) -> None:
     """Wait until its projection has read all that there is, and its pages know."""
     watch = market.observer
     parts = [Part(build_dashboard(), watch.redis)]
-    await Rest(parts, watch.rest.reader, watch.clock, ledger_key).wait_for_rest(30)
+    await Rest(parts, watch.rest.reader, watch.clock, ledger_key).wait_for_rest(REST_LIMIT_S)
     await asyncio.sleep(2 * LOOK_EVERY_S)
 
 

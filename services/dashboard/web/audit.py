@@ -50,7 +50,7 @@ async def audit(request: Request) -> Response:
     asked = Asked(*(query.get(name, "").strip()[:MAX_TEXT] for name in Asked._fields))
     text = query.get("page", "1")
     number = min(max(int(text), 1), MAX_PAGE) if PAGE.fullmatch(text) else 1
-    total = index.one(f"SELECT count(*) AS n FROM audit WHERE {_FITS}", **_values(asked))["n"]  # noqa: S608
+    total = index.one(f"SELECT count(*) AS n FROM acts WHERE {_FITS}", **_values(asked))["n"]  # noqa: S608
     return page(
         request,
         "audit.html",
@@ -68,7 +68,7 @@ async def audit(request: Request) -> Response:
 def lines(index: Index, asked: Asked, most: int, skip: int = 0) -> list[Line]:
     """What was done, the last first."""
     rows = index.ask(
-        f"SELECT * FROM audit WHERE {_FITS} ORDER BY at_ms DESC, about LIMIT :most OFFSET :skip",  # noqa: S608
+        f"SELECT * FROM acts WHERE {_FITS} ORDER BY at_ms DESC LIMIT :most OFFSET :skip",  # noqa: S608
         **_values(asked),
         most=most,
         skip=skip,
@@ -87,7 +87,7 @@ def _values(asked: Asked) -> dict[str, str]:
 
 
 def _distinct(index: Index, column: str) -> Sequence[Any]:
-    return index.ask_lately(f"SELECT DISTINCT {column} FROM audit ORDER BY {column}")  # noqa: S608
+    return index.ask_lately(f"SELECT DISTINCT {column} FROM acts ORDER BY {column}")  # noqa: S608
 
 
 def _kind(type_: str) -> str:

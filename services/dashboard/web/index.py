@@ -53,35 +53,35 @@ CREATE TABLE letters (origin PRIMARY KEY, service, reason, field, detail, subjec
   size_bytes, kept_ms, part) WITHOUT ROWID;
 CREATE INDEX letters_by_time ON letters (kept_ms);
 CREATE INDEX letters_by_subject ON letters (subject);
-CREATE TABLE handled (origin, at_ms, what, source, copy_at, reason, record_key, offset, part,
-  PRIMARY KEY (origin, offset)) WITHOUT ROWID;
-CREATE TABLE acts (about, at_ms, source, type, cause, topic, offset, said, part,
+CREATE TABLE last_handled (origin PRIMARY KEY, at_ms, what, source, copy_at, reason, part)
+  WITHOUT ROWID;
+CREATE TABLE acts (about, at_ms, source, type, cause, topic, offset, said, record_key, part,
   PRIMARY KEY (about, cause)) WITHOUT ROWID;
+CREATE INDEX acts_by_time ON acts (at_ms);
 CREATE TABLE refused (order_id, time_ms, reason, detail, field, request_type, part);
 CREATE INDEX refused_by_time ON refused (time_ms);
 CREATE TABLE reached (order_id, due_ms, late_ms, publisher, kind, part);
 CREATE INDEX reached_by_time ON reached (due_ms);
 """
-_VIEWS = f"""
+_LETTERS_NOW = """
 CREATE VIEW letters_now AS SELECT letters.*, coalesce(last.what, 'open') AS state,
   coalesce(last.source, '') AS handled_by, coalesce(last.at_ms, 0) AS handled_ms,
   coalesce(last.copy_at, '') AS copy_at, coalesce(last.reason, '') AS discarded_because
-  FROM letters LEFT JOIN (SELECT *, max(at_ms) FROM handled GROUP BY origin) AS last USING (origin);
-CREATE VIEW audit AS
-  SELECT at_ms, source, type, about, '' AS record_key, said, topic, part, offset FROM acts
-  UNION ALL SELECT at_ms, source, 'letter.' || what, origin, record_key,
-    json_object('reason', reason, 'copy_at', copy_at), '{DASHBOARD_EVENTS.name}', part, offset
-  FROM handled;
-"""  # noqa: S608
-"""Dead letters with what was done with them last, and all that people did."""
+  FROM letters LEFT JOIN last_handled AS last USING (origin);
+"""
+"""Dead letters, with what was done last with each."""
 _PUT = f"INSERT INTO orders VALUES ({', '.join('?' * len(COLUMNS))}, ?)"  # noqa: S608
-_PUT_ACT = f"""INSERT INTO acts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+_PUT_LAST = """INSERT INTO last_handled VALUES (?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (origin) DO UPDATE SET at_ms = excluded.at_ms, what = excluded.what,
+    source = excluded.source, copy_at = excluded.copy_at, reason = excluded.reason
+  WHERE excluded.at_ms >= at_ms"""
+_PUT_ACT = f"""INSERT INTO acts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT (about, cause) DO UPDATE SET at_ms = excluded.at_ms, type = excluded.type,
     topic = excluded.topic, offset = excluded.offset, said = excluded.said
   WHERE excluded.topic = '{FULFILLMENT_EVENTS.name}'"""  # noqa: S608
 """Of several facts that one act led to, what fulfillment says of the order itself tells most."""
 _OF_ORDERS = ("orders", "texts", "skus", "waits")
-_TABLES = (*_OF_ORDERS, "stock", "letters", "refused", "reached", "handled", "acts")
+_TABLES = (*_OF_ORDERS, "stock", "letters", "refused", "reached", "last_handled", "acts")
 
 
 class Index:
@@ -90,7 +90,7 @@ class Index:
     def __init__(self) -> None:
         self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
-        self._db.executescript(_SCHEMA + _VIEWS)
+        self._db.executescript(_SCHEMA + _LETTERS_NOW)
         self._lately: dict[tuple[object, ...], tuple[float, list[sqlite3.Row]]] = {}
 
     def close(self) -> None:
@@ -155,17 +155,12 @@ class Index:
             return
         order_id, entry = from_json(value)
         if stream == "handled":
-            did = Handled(*entry)
-            self._db.execute(
-                "INSERT OR REPLACE INTO handled VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (order_id, did.time_ms, did.what, did.source, did.copy_at, did.reason,
-                 did.record_key, did.offset, partition),
-            )  # fmt: skip
+            self._add_handled(partition, order_id, Handled(*entry))
             return
         told = Entry(*entry)
         if stream == "acts":
             act = (order_id, told.time_ms, told.cause_source, told.type, told.cause, told.topic,
-                   told.offset, to_json(told.said), partition)  # fmt: skip
+                   told.offset, to_json(told.said), "", partition)  # fmt: skip
             self._db.execute(_PUT_ACT, act)
             return
         said = told.said.get
@@ -176,6 +171,18 @@ class Index:
         else:
             row = (order_id, told.time_ms, told.late_ms, said("publisher"), said("kind"), partition)
             self._db.execute("INSERT INTO reached VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def _add_handled(self, partition: int, origin: str, did: Handled) -> None:
+        said = to_json({"reason": did.reason})
+        self._db.execute(
+            _PUT_ACT,
+            (origin, did.time_ms, did.source, f"letter.{did.what}", str(did.offset),
+             DASHBOARD_EVENTS.name, did.offset, said, did.record_key, partition),
+        )  # fmt: skip
+        self._db.execute(
+            _PUT_LAST,
+            (origin, did.time_ms, did.what, did.source, did.copy_at, did.reason, partition),
+        )
 
     def ask(self, sql: str, **values: object) -> list[sqlite3.Row]:
         """The rows of a question; `:NAME` in it stands for a value."""

@@ -54,7 +54,7 @@ _ORIGIN = re.compile(r"[A-Za-z0-9._-]{1,100}:[0-9]{1,5}:[0-9]{1,19}")
 async def letters(request: Request) -> Response:
     """The page: the open letters, or others; of a reason, of a service, about something."""
     index, wanted = parts_of(request).index, _wanted(request)
-    reasons = index.ask(
+    reasons = index.ask_lately(
         "SELECT reason, service, count(*) AS n, max(kept_ms) AS last_ms FROM letters_now"
         " WHERE :state IN ('', state) GROUP BY reason, service ORDER BY n DESC",
         state=wanted.state,

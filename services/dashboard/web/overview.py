@@ -91,7 +91,7 @@ def counts(index: Index, now_ms: int, today_ms: dict[str, int]) -> list[Count]:
     refused = index.one(
         "SELECT count(*) AS n FROM refused WHERE time_ms > :since", since=now_ms - DAY_MS
     )["n"]
-    letters = index.one("SELECT count(*) AS n FROM letters_now WHERE state = 'open'")["n"]
+    (letters,) = index.ask_lately("SELECT count(*) AS n FROM letters_now WHERE state = 'open'")
     return [
         listed("Late", "late", "past their ship-by date"),
         listed("Due today", "today", "late unless confirmed today"),
@@ -101,7 +101,7 @@ def counts(index: Index, now_ms: int, today_ms: dict[str, int]) -> list[Count]:
         listed("Stuck", "stuck", "wait for what does not come"),
         Count("Holds ending", holds, "/deadlines?kind=hold", "within the hour"),
         Count("Refusals", refused, "#refusals", "in the last day"),
-        Count("Dead letters", letters, "/letters", "could not be handled"),
+        Count("Dead letters", letters["n"], "/letters", "could not be handled"),
     ]
 
 

@@ -350,6 +350,20 @@ async def test_what_is_replayed_is_sent_as_it_came_and_told_with_who_did_it(
 
 
 @pytest.mark.asyncio
+async def test_what_was_decided_meanwhile_is_not_sent_again(screen: Screen, desk: Desk) -> None:
+    done = RequestRefused(request_id=ID, request_type=CANCEL.TYPE, reason="order_canceled")
+    causes = {"causation_id": ID, "causation_source": SOURCE}
+    desk.teller.say(FULFILLMENT_EVENTS, done, LATE, NOW, 9, **causes)
+    await desk.catch_up(screen)
+
+    assert "is known already" in await screen.get(f"/letters/selected?origin={desk.good}")
+    answer = await post(screen, "/letters/selected", do="replay", origins=desk.good)
+
+    assert answer.headers["location"] == "/letters?done=replay&n=0&left=1"
+    assert (screen.sent, screen.said) == ([], [])
+
+
+@pytest.mark.asyncio
 async def test_a_double_click_replays_once(screen: Screen, desk: Desk) -> None:
     for _ in range(2):
         answer = await post(screen, "/letters/selected", do="replay", origins=desk.good)
