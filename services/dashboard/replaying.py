@@ -69,7 +69,6 @@ class Examined(NamedTuple):
     """A dead letter that was looked at before anything is done with it."""
 
     kept: Kept
-    offset: int
     view: View
     outlook: Outlook
 

@@ -219,7 +219,7 @@ async def test_p3_what_is_replayed_twice_changes_nothing_twice(
         assert looked.outlook.verdict == "decided"
         found = await bench.letter(wrong)
         assert found is not None
-        text = (found[0].value or b"").decode()
+        text = (found.value or b"").decode()
         mended = await bench.examine(wrong, Typed(SKU_0, text.replace('"many"', "30"), ""))
         assert mended is not None
         assert mended.outlook.verdict == "decided"

@@ -111,7 +111,6 @@ async def _letter(
         verdicts=VERDICTS,
         typed=typed or text,
         edited=examined,
-        editable=text is not None,
         act_key=fresh_token(),
         most_reason=MAX_TEXT,
         sent=request.query_params.get("sent", "") in {"replay", "discard", "edit"},

@@ -104,8 +104,8 @@ class Workbench:
     desk: Desk
     clock: Clock
 
-    async def letter(self, origin: str) -> tuple[Kept, int] | None:
-        """A dead letter as it was kept, and its offset; None where it is not there any more."""
+    async def letter(self, origin: str) -> Kept | None:
+        """A dead letter as it was kept; None where it is not there any more."""
         _, partition, _ = origin.rsplit(":", 2)
         at = int(partition)
         if at >= self.views.partitions:
@@ -114,9 +114,7 @@ class Workbench:
         if view is None or view.letter is None:
             return None
         record = await self.records.record(DEAD_LETTERS, at, view.letter.offset)
-        if record is None:
-            return None
-        return read_letter(record), record.offset
+        return None if record is None else read_letter(record)
 
     async def handled(self, origin: str) -> View:
         """What was done with a letter."""
@@ -127,9 +125,8 @@ class Workbench:
 
         It changes nothing; None where the letter is not there any more.
         """
-        if (found := await self.letter(origin)) is None:
+        if (kept := await self.letter(origin)) is None:
             return None
-        kept, offset = found
         partitions, wall_ms = self.views.partitions, self.clock.wall_ms()
         copy = (
             as_it_came(kept, partitions, wall_ms)
@@ -139,7 +136,7 @@ class Workbench:
         handled, subject = await self.handled(origin), subject_of(copy)
         views: Mapping[str, View | None] = {subject: await self.views.view(subject)}
         outlook = outlook_of(kept, copy, views, partitions, self.clock.timeline, handled)
-        return Examined(kept, offset, handled, outlook)
+        return Examined(kept, handled, outlook)
 
     async def examine_all(self, origins: Sequence[str]) -> list[Examined]:
         """What replaying each of some letters would come to, as far as they are there."""
