@@ -1,13 +1,19 @@
 """How processes of ours serve HTTP: on a socket opened before, with signals left to them."""
 
+import asyncio
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from socket import AF_INET, AF_INET6
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from shared.errors import RefusedStart
+
+STOP_WITHIN_S = 3
+"""For answers that are on their way; live streams are cut."""
 
 
 class HttpServer(uvicorn.Server):
@@ -37,3 +43,20 @@ def listen(setting: str, host: str, port: int) -> socket.socket:
             f" {error.strerror}",
             "Choose another one, or 0 for any free one",
         ) from error
+
+
+async def serve_until_signaled(app: ASGIApp, listening: socket.socket) -> None:
+    """Serve an application on a socket until SIGTERM or SIGINT."""
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_WITHIN_S,
+    )
+    server = HttpServer(config)
+    loop = asyncio.get_running_loop()
+    for signal_ in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_, server.end)
+    await server.serve(sockets=[listening])

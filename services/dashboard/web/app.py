@@ -1,15 +1,11 @@
 """The process that serves the pages: it reads what the projection wrote, and decides nothing."""
 
-import asyncio
-import signal
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_address
 from typing import NamedTuple
 
 import structlog
-import uvicorn
 
 from services.dashboard.accounts import Accounts
 from services.dashboard.sessions import Sessions
@@ -25,15 +21,13 @@ from shared import kafka
 from shared.clock import BusinessClock
 from shared.errors import RefusedStart
 from shared.events.fulfillment import FULFILLMENT_EVENTS
-from shared.http_server import HttpServer, listen
+from shared.http_server import listen, serve_until_signaled
 from shared.policy import Policies
 from shared.process import run_process, until_one_ends
 from shared.redis import connect
 from shared.settings import Settings
 
 NAME = "pages"
-STOP_WITHIN_S = 3
-"""For answers that are on their way; live streams are cut."""
 
 SERVICES = ("inventory", "payment", "fulfillment", "deadlines", "dashboard")
 """Whose progress the overview shows."""
@@ -57,9 +51,10 @@ async def serve(settings: Settings) -> None:
     listening = listen("DASHBOARD", settings.dashboard_host, settings.dashboard_port)
     async with opened(settings) as (parts, clock, look):
         await guard(parts.accounts, listening.getsockname()[0])
-        await until_one_ends(
-            _serve(parts, listening), clock.run(), parts.follower.run(), look.run()
-        )
+        host, port = listening.getsockname()[:2]
+        _log.info("serving pages", url=f"http://{host}:{port}/")
+        serving = serve_until_signaled(site(parts), listening)
+        await until_one_ends(serving, clock.run(), parts.follower.run(), look.run())
 
 
 @asynccontextmanager
@@ -99,24 +94,6 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
             listeners=listeners,
         )
         yield Opened(parts, clock, look)
-
-
-async def _serve(parts: Parts, listening: socket.socket) -> None:
-    config = uvicorn.Config(
-        site(parts),
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=STOP_WITHIN_S,
-    )
-    server = HttpServer(config)
-    loop = asyncio.get_running_loop()
-    for signal_ in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signal_, server.end)
-    host, port = listening.getsockname()[:2]
-    _log.info("serving pages", url=f"http://{host}:{port}/")
-    await server.serve(sockets=[listening])
 
 
 async def guard(accounts: Accounts, host: str) -> None:
