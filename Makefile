@@ -75,8 +75,8 @@ bench-quick: setup-dev ## measure a little, in about a minute; prints JSON
 	$(BIN)/python -m tests.bench.run --quick
 
 lock: setup-dev ## bring the lock files in step with pyproject.toml, moving no version without need
-	@$(COMPILE) --extra local --output-file requirements.lock
-	@$(COMPILE) --constraint requirements.lock --output-file requirements-image.lock
+	@$(COMPILE) --extra local --extra otel --output-file requirements.lock
+	@$(COMPILE) --extra otel --constraint requirements.lock --output-file requirements-image.lock
 	@$(COMPILE) --all-extras --constraint requirements.lock --output-file requirements-dev.lock
 
 # Each in an environment of its own: what they need is nothing that the system or its tests run on.
