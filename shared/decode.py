@@ -24,7 +24,7 @@ from shared.events.envelope import (
     Fact,
     Topic,
 )
-from shared.events.fields import MIN_INSTANT
+from shared.events.fields import MIN_INSTANT, TRACEPARENT
 
 FUTURE_LIMIT = timedelta(minutes=5)
 """How far a producer's clock may be ahead, in business and in wall time."""
@@ -48,6 +48,7 @@ _BOUNDS = (
 )
 _OUR_TYPE = re.compile(rb'^\{[^{}]*?"type":"([a-z0-9_.]+)"')
 """In the head of an event as `shared.events.envelope.encode` writes it."""
+_TRACEPARENT = re.compile(TRACEPARENT.encode())
 _HUGE_EXPONENT = re.compile(rb"[0-9][eE]\+?[0-9]{3}")
 
 
@@ -232,20 +233,35 @@ class Decoder:
             if any(name == REROUTED_HEADER for name, _ in record.headers):
                 return NotAnEvent("misrouted_twice", "partition is not murmur2(subject) % n", "key")
             return MISROUTED
-        return event
+        return event if event.traceparent else _traced(event, record)
 
 
 def _type_of(topic: Topic, value: bytes) -> str | NotAnEvent:
     """The type of an event; a fact of ours is not parsed for it, since most are skipped by it."""
     if topic.publisher is not None and (found := _OUR_TYPE.search(value)):
         return found[1].decode()
-    parsed = _parse(value)
+    parsed = parsed_json(value)
     if isinstance(parsed, NotAnEvent):
         return parsed
+    return type_in(parsed)
+
+
+def type_in(parsed: Mapping[str, Any]) -> str | NotAnEvent:
+    """The type of an event that is parsed."""
     type_ = parsed.get("type")
     if not isinstance(type_, str):
         return NotAnEvent("invalid_field", "type: has to be a string", "type")
     return type_
+
+
+def _traced(event: Event[Any], record: Record) -> Event[Any]:
+    """An event with the context that its producer's client has put beside it (W3C Trace Context),
+    where that is one.
+    """
+    for name, value in record.headers:
+        if name == "traceparent" and value and _TRACEPARENT.fullmatch(value):
+            return event.model_copy(update={"traceparent": value.decode()})
+    return event
 
 
 def latest_believed_ms(timeline: Timeline, arrival_ms: int) -> int:
@@ -277,7 +293,7 @@ def structured(record: Record) -> bytes | NotAnEvent:
     attributes = {n[3:]: v for n, v in record.headers if n.startswith("ce_")}
     if "specversion" not in attributes or _is_structured(record):
         return record.value
-    if isinstance(data := _parse(record.value, anything=True), NotAnEvent):
+    if isinstance(data := parsed_json(record.value, anything=True), NotAnEvent):
         return data
     try:
         texts = {name: (value or b"").decode() for name, value in attributes.items()}
@@ -303,7 +319,8 @@ def _is_structured(record: Record) -> bool:
     return any(value.lower().startswith(b"application/cloudevents") for value in types)
 
 
-def _parse(value: bytes, *, anything: bool = False) -> Any | NotAnEvent:
+def parsed_json(value: bytes, *, anything: bool = False) -> Any | NotAnEvent:
+    """JSON as Python has it, as strictly as a record's is read: an object, or `anything`."""
     try:
         parsed = jiter.from_json(value, allow_inf_nan=False, catch_duplicate_keys=True)
     except ValueError as error:

@@ -100,9 +100,8 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT, patte
 OptionalText = Annotated[str, StringConstraints(max_length=MAX_TEXT, pattern=_PRINTABLE)]
 CountryCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 """ISO 3166-1 alpha-2."""
-Traceparent = Annotated[
-    str, StringConstraints(pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
-]
+TRACEPARENT = r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
+Traceparent = Annotated[str, StringConstraints(pattern=TRACEPARENT)]
 """W3C Trace Context."""
 Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
 """CloudEvents' Integer is a signed 32-bit number."""

@@ -90,6 +90,33 @@ def test_what_the_cloudevents_sdk_writes_is_read(mode: str) -> None:
     assert found.traceparent == "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
+TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    ("beside", "own", "read"),
+    [
+        (TRACE, None, TRACE.decode()),
+        (
+            TRACE,
+            "00-" + "7" * 32 + "-" + "7" * 16 + "-01",
+            "00-" + "7" * 32 + "-" + "7" * 16 + "-01",
+        ),
+        (TRACE.upper(), None, None),
+        (TRACE + b"\n", None, None),
+        (b"\xff", None, None),
+        (None, None, None),
+    ],
+)
+def test_a_trace_context_that_a_client_puts_beside_an_event_is_the_events_unless_it_has_one(
+    beside: bytes | None, own: str | None, read: str | None
+) -> None:
+    found = decode(structured(traceparent=own)._replace(headers=(("traceparent", beside),)))
+
+    assert isinstance(found, Event)
+    assert found.traceparent == read
+
+
 def test_what_we_write_the_cloudevents_sdk_reads() -> None:
     ours = record(Add(amount=7), "e-1", version=3)
     message = binding.KafkaMessage(
