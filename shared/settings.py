@@ -124,6 +124,12 @@ class Settings(BaseSettings):
     dashboard_port: int = Field(
         0, ge=0, le=65_535, description="a port from 1 to 65535, or 0 for any free one"
     )
+    ingest_host: str = Field(
+        "127.0.0.1", min_length=1, description="the address to take events by HTTP on"
+    )
+    ingest_port: int = Field(
+        0, ge=0, le=65_535, description="a port from 1 to 65535, or 0 for any free one"
+    )
     log_level: _LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     log_format: Literal["json", "console"] = Field("json", description="json or console")
 

@@ -1,16 +1,14 @@
 """`orderflow accounts`: who may sign in to the dashboard."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import typer
 
-from services.cli.addresses import DEFAULT_DATA_DIR, DataDir, settings_here
+from services.cli.addresses import DEFAULT_DATA_DIR, DataDir, in_redis, settings_here
 from services.cli.exit_codes import EXIT_FAILED
 from services.dashboard.accounts import NAME, NAME_FORM, Accounts, Role
 from services.dashboard.web.access import way_in
-from shared.redis import connect
 from shared.settings import Settings
 
 accounts = typer.Typer(help="Say who may sign in to the dashboard.", no_args_is_help=True)
@@ -52,12 +50,4 @@ def remove(name: Name, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
 
 def in_accounts(settings: Settings, do: Callable[[Accounts], Awaitable[T]]) -> T:
     """What something done with a system's accounts comes to; raises TransientError."""
-
-    async def done() -> T:
-        redis = connect(settings.redis_url)
-        try:
-            return await do(Accounts(redis))
-        finally:
-            await redis.aclose()
-
-    return asyncio.run(done())
+    return in_redis(settings, lambda redis: do(Accounts(redis)))

@@ -5,13 +5,16 @@ environment variables (`set -a; . .orderflow/addresses` gives them to kcat and r
 other commands read them there.
 """
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
+from redis.asyncio import Redis
 
+from shared.redis import connect
 from shared.settings import Settings, redacted
 
 DEFAULT_DATA_DIR = Path(".orderflow")
@@ -22,6 +25,8 @@ DataDir = Annotated[
         "--data-dir", file_okay=False, help="Where `orderflow up` keeps its data and addresses."
     ),
 ]
+
+T = TypeVar("T")
 
 _FILE = "addresses"
 _NAMES = ("kafka_bootstrap_servers", "redis_url", "clock_redis_url", "partitions")
@@ -36,6 +41,19 @@ def settings_here(data_dir: Path) -> Settings:
     told = Settings.load().model_fields_set
     found = _read(data_dir / _FILE)
     return Settings.load(**{name: value for name, value in found.items() if name not in told})
+
+
+def in_redis(settings: Settings, do: Callable[[Redis], Awaitable[T]]) -> T:
+    """What something done in the Redis of a system comes to; raises TransientError."""
+
+    async def done() -> T:
+        redis = connect(settings.redis_url)
+        try:
+            return await do(redis)
+        finally:
+            await redis.aclose()
+
+    return asyncio.run(done())
 
 
 @contextmanager

@@ -48,6 +48,8 @@ COMMANDS = {
     "accounts": "services.cli.accounts:accounts",
     "health": "services.cli.health:health",
     "lag": "services.cli.lag:lag",
+    "ingest": "services.cli.ingest:ingest",
+    "tokens": "services.cli.tokens:tokens",
     "rebuild": "services.cli.rebuild:rebuild",
     "reconcile": "services.cli.reconcile:reconcile",
 }

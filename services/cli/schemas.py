@@ -1,6 +1,7 @@
-"""`orderflow schemas`: what lies on the topics, as JSON Schemas and an AsyncAPI document.
+"""`orderflow schemas`: what lies on the topics, as JSON Schemas and an AsyncAPI document, and how
+events are said by HTTP, as an OpenAPI document.
 
-Both are made of the models in `shared/events`, and of nothing else.
+All are made of the models in `shared/events`, and of nothing else.
 """
 
 import json
@@ -14,6 +15,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
+from services.ingest.openapi import document
 from shared.events.envelope import CONTENT_TYPE, Event, Fact, Topic
 from shared.events.fulfillment import FULFILLMENT_EVENTS, OrderSnapshot
 from shared.events.topics import TOPICS
@@ -41,7 +43,9 @@ def schemas(
         "docs"
     ),
 ) -> None:
-    """Write the JSON Schema of every event, a file per topic, and the AsyncAPI document."""
+    """Write the JSON Schema of every event, a file per topic, the AsyncAPI document, and the
+    OpenAPI document of who takes events by HTTP.
+    """
     for name, text in documents().items():
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,10 +54,15 @@ def schemas(
 
 
 def documents() -> dict[str, str]:
-    """All files by name: `schemas/TOPIC.json`, and `asyncapi.yaml` that refers to them."""
+    """All files by name: `schemas/TOPIC.json`, `asyncapi.yaml` that refers to them, and
+    `openapi.yaml`.
+    """
     files = {_file(topic): json.dumps(schema_of(topic), indent=2) + "\n" for topic in TOLD}
-    described = yaml.safe_dump(_asyncapi(), sort_keys=False, width=_COLUMNS, allow_unicode=True)
-    return {**files, "asyncapi.yaml": described}
+    return {**files, "asyncapi.yaml": _yaml(_asyncapi()), "openapi.yaml": _yaml(document())}
+
+
+def _yaml(described: dict[str, Any]) -> str:
+    return yaml.safe_dump(described, sort_keys=False, width=_COLUMNS, allow_unicode=True)
 
 
 def schema_of(topic: Topic) -> dict[str, Any]:

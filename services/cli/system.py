@@ -38,7 +38,11 @@ ASK_LIMIT_S = 2.0
 
 PAGES = "pages"
 """The process that serves the dashboard's pages; it tells its health at the address of these."""
-EVERYTHING = (*ServiceName, PAGES)
+INGEST = "ingest"
+"""The process that takes events by HTTP; it tells its health there, too."""
+SHOWN = (*ServiceName, PAGES)
+"""What a demo needs: an order's life, and the pages that show it."""
+EVERYTHING = (*SHOWN, INGEST)
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -64,6 +68,10 @@ class System:
         """Where a person opens the dashboard: while nobody has an account, a one-time link."""
         path = in_accounts(self.settings, first_way_in) or "/"
         return f"http://{HOST}:{self.health_ports[PAGES]}{path}"
+
+    def events_url(self) -> str:
+        """Where events are taken by HTTP."""
+        return f"http://{HOST}:{self.health_ports[INGEST]}/events"
 
     def health(self, service: str) -> dict[str, Any] | None:
         """What a service says about itself now (shared/health.py); None while it does not."""
@@ -178,7 +186,7 @@ def _told(settings: Settings, name: str) -> str | None:
 
 def _command(service: str) -> tuple[str, ...]:
     # -P: a directory `services` where the user stands is not ours.
-    command = (PAGES,) if service == PAGES else ("run", service)
+    command = ("run", service) if service in {*ServiceName} else (service,)
     return (sys.executable, "-P", "-m", "services.cli.app", *command)
 
 
@@ -190,4 +198,6 @@ def _environment(settings: Settings, health_port: int) -> dict[str, str]:
         "HEALTH_PORT": str(health_port),
         "DASHBOARD_HOST": HOST,
         "DASHBOARD_PORT": str(health_port),
+        "INGEST_HOST": HOST,
+        "INGEST_PORT": str(health_port),
     }

@@ -36,6 +36,7 @@ def up(
             typer.echo(f"{name:<12} {all_.health_url(name)}   log {all_.processes[name].log}")
         if services:
             typer.echo(f"Dashboard: {all_.pages_url()}")
+            typer.echo(f"Events by HTTP: {all_.events_url()} (orderflow tokens create --help)")
         typer.echo(f"Data of Kafka and Redis: {data_dir.resolve()}")
         typer.echo(f"Ready after {time.monotonic() - began_s:.1f} s. Ctrl-C ends all.")
         _watch(all_)

@@ -96,6 +96,30 @@ def test_stock_that_is_set_beside_it_becomes_a_level(running: Up) -> None:
     assert [event.data.on_hand for event in levels] == [7, 4, 10, 8]
 
 
+def test_an_event_that_is_said_by_http_beside_it_is_in_kafka(running: Up) -> None:
+    rights = ("--source", "my-warehouse", "--topic", "stock")
+    made = orderflow("tokens", "create", "warehouse", *rights, cwd=running.directory)
+    address = re.search(r"Events by HTTP: http://([^/]+)/events", running.said)
+    assert address, running.said
+    event = {
+        "specversion": "1.0", "id": "count-up", "source": "my-warehouse", "type": StockSet.TYPE,
+        "subject": "SELLER-13/POT", "time": "2026-03-11T09:30:00Z",
+        "data": {"seller_id": "SELLER-13", "sku": "POT", "on_hand": 5},
+    }  # fmt: skip
+    headers = {
+        "authorization": f"Bearer {made.stdout.strip()}",
+        "content-type": "application/cloudevents+json",
+    }
+
+    connection = HTTPConnection(address[1], timeout=30)
+    connection.request("POST", "/events", json.dumps(event), headers)
+    answer = connection.getresponse()
+
+    told = json.load(answer)
+    assert (answer.status, told["id"], told["topic"]) == (202, "count-up", "stock"), told
+    connection.close()
+
+
 async def first_levels(running: Up, count: int) -> list[Event[StockLevelChanged]]:
     servers = settings_here(running.directory / ".orderflow").kafka_bootstrap_servers
     event = TypeAdapter(STOCK_LEVELS.models[StockLevelChanged.TYPE])

@@ -1,29 +1,41 @@
 """docs/connect.md: each example is run as it stands, on a topic of its own."""
 
 import asyncio
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import uvicorn
 
 from services.cli.kafka_server import ApacheKafka, KafkaServer
-from shared.clock import Timeline
-from shared.decode import Decoder, Reading
+from services.cli.redis_server import RedisServer
+from services.ingest.decisions import MAX_EVENTS, Intake
+from services.ingest.sender import KafkaSender
+from services.ingest.site import Parts, site
+from services.ingest.state import Token
+from services.ingest.store import Tokens
+from shared.clock import BusinessClock, Timeline
+from shared.decode import Decoder, Reading, partition_of
 from shared.events.envelope import Event, Topic
 from shared.events.warehouse import STOCK, StockSet
+from shared.http_server import HttpServer, listen
 from shared.kafka import create_topics
 from shared.log_reader import open_reader
+from shared.redis import connect
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "connect.md").read_text(encoding="utf-8")
 FLAGS = re.MULTILINE | re.DOTALL
 EXAMPLES = dict(re.findall(r"^## (By [^\n]+)\n.*?^```\w+\n(.*?)^```", PAGE, FLAGS))
+BY_HTTP = EXAMPLES.pop("By HTTP")
 PARTITIONS = 23
 """So many that no example meets its partition by luck."""
 RUN_LIMIT_S = 60
@@ -52,7 +64,7 @@ def kafkajs_is_here() -> bool:
 
 
 def test_the_page_has_an_example_for_each() -> None:
-    titles = ["kcat", "Python", "Python, in binary mode", "Java", "Node"]
+    titles = ["kcat", "Python", "Python, in binary mode", "Java", "Node"]  # HTTP is taken out
 
     assert list(EXAMPLES) == [f"By {title}" for title in titles]
 
@@ -76,6 +88,62 @@ def test_what_the_page_says_is_an_event_on_its_partition(
     (event,) = asyncio.run(events(kafka.bootstrap_servers, topic))
     assert isinstance(event, Event), event
     assert (event.type, event.subject) == (StockSet.TYPE, "SELLER-1/KETTLE-RED")
+
+
+@pytest.mark.asyncio
+async def test_what_the_page_says_by_http_is_an_event_on_its_partition(
+    kafka: KafkaServer, redis_server: RedisServer
+) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    topic = Topic(name=f"stock-{uuid4()}", facts=STOCK.facts, owner="test")
+    await create_topics(kafka.bootstrap_servers, {topic.name: {}}, PARTITIONS, 1)
+
+    async with taking_events(kafka.bootstrap_servers, redis_server.redis_url, topic) as (
+        url,
+        bearer,
+    ):
+        curl = await asyncio.create_subprocess_exec(
+            *("bash", "-euc", BY_HTTP),
+            env={**os.environ, "INGEST_URL": url, "INGEST_TOKEN": bearer},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        answer, _ = await asyncio.wait_for(curl.communicate(), RUN_LIMIT_S)
+
+    assert curl.returncode == 0, answer
+    at = partition_of("SELLER-1/KETTLE-RED", PARTITIONS)
+    told = {"id": "count-http", "topic": topic.name, "partition": at, "offset": 0}
+    assert json.loads(answer) == told
+    (event,) = await events(kafka.bootstrap_servers, topic)
+    assert isinstance(event, Event), event
+    assert (event.type, event.subject) == (StockSet.TYPE, "SELLER-1/KETTLE-RED")
+
+
+@asynccontextmanager
+async def taking_events(
+    servers: str, redis_url: str, topic: Topic
+) -> AsyncIterator[tuple[str, str]]:
+    """What takes events by HTTP for one topic: its address, and a token for it."""
+    redis, sender = connect(redis_url), KafkaSender(servers)
+    clock, tokens = BusinessClock(redis), Tokens(redis)
+    await clock.refresh()
+    token = Token(f"w-{uuid4()}", ("my-warehouse",), (topic.name,), MAX_EVENTS)
+    bearer = await tokens.create(token)
+    assert bearer is not None
+    intake = Intake([topic], PARTITIONS)
+    parts = Parts(tokens=tokens, intake=intake, sender=sender, clock=clock)
+    with listen("INGEST", "127.0.0.1", 0) as listening:
+        config = uvicorn.Config(site(parts), lifespan="off", log_config=None)
+        server = HttpServer(config)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}", bearer
+        finally:
+            server.end()
+            await serving
+            await sender.close()
+            await redis.aclose()
 
 
 async def events(servers: str, topic: Topic) -> list[Any]:

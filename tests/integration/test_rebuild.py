@@ -16,7 +16,7 @@ import pytest_asyncio
 from redis import Redis
 
 from services.cli.run import ORDER_SERVICES
-from services.cli.system import EVERYTHING, System
+from services.cli.system import SHOWN, System
 from services.dashboard.app import build as build_dashboard
 from services.dashboard.replaying import Typed
 from services.dashboard.web.app import opened
@@ -59,7 +59,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     with own_system(
-        tmp_path_factory.mktemp("rebuild"), partitions=PARTITIONS, services=EVERYTHING
+        tmp_path_factory.mktemp("rebuild"), partitions=PARTITIONS, services=SHOWN
     ) as running:
         yield running
 

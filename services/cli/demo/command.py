@@ -19,7 +19,7 @@ from services.cli.demo.together import until_done
 from services.cli.demo.traffic import CATALOGUE, ERRANDS, stocking, traffic
 from services.cli.exit_codes import EXIT_FAILED
 from services.cli.server import free_port
-from services.cli.system import EVERYTHING, System, system, until_signaled
+from services.cli.system import SHOWN, System, system, until_signaled
 from shared.clock import fresh_token
 
 DATA_DIR = DEFAULT_DATA_DIR / "demo"
@@ -57,7 +57,7 @@ def demo(
     desk = Desk(free_port(), fresh_token())
     starting = system(
         DATA_DIR,
-        services=EVERYTHING,
+        services=SHOWN,
         partitions=PARTITIONS,
         env=desk.environment(),
         wiped=True,
