@@ -110,7 +110,8 @@ class Decided(Generic[S]):
     """What a batch came to: documents before and after, facts in order, dead letters, counts.
 
     `states` holds the JSON of a state where a snapshot needed it, so that it is made once.
-    `answered` are calls whose final answer was decided, `failed` says of others why that failed.
+    `answered` are calls whose final answer was decided, `failed` says of others why that failed;
+    `repeated` are the identities of inputs that were no news.
     """
 
     before: dict[str, Document[S]] = field(default_factory=dict)
@@ -120,6 +121,7 @@ class Decided(Generic[S]):
     dead: list[DeadLetter] = field(default_factory=list)
     answered: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    repeated: set[int] = field(default_factory=set)
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
@@ -176,6 +178,7 @@ class Turn(Generic[S]):
         self._taken = item.received.event
         if not self._is_news(item):
             self._decided.counts["repeats"] += 1
+            self._decided.repeated.add(id(item))
         elif failed := self._attempt(lambda: item):
             self._dead_letter(item.record, *failed)
             if item.call:

@@ -28,6 +28,7 @@ from shared.batch import Input
 from shared.errors import TransientError
 from shared.events.envelope import Event, Fact, derived_id
 from shared.service import Call, Received
+from shared.tracing import Traces
 
 MAX_AT_ONCE = 32
 """Calls of one process that are on their way at the same time: at 200 ms each 160 a second, and
@@ -108,7 +109,7 @@ class _Turn(NamedTuple):
 class Caller:
     """Performs the calls of all partitions of one process, MAX_AT_ONCE at a time.
 
-    `hear` is told of each bug.
+    `hear` is told of each bug, `traces` of each call that was answered for good.
     """
 
     def __init__(
@@ -119,8 +120,10 @@ class Caller:
         again_max_s: float = AGAIN_MAX_S,
         *,
         hear: Callable[[Bug], None] = log_bug,
+        traces: Traces | None = None,
     ) -> None:
         self.hear = hear
+        self._traces = traces
         self._calls = calls
         self._models = {fact.TYPE: Event[fact] for fact in calls}  # type: ignore[valid-type]
         self._clock = clock
@@ -157,6 +160,7 @@ class Caller:
             if call.event.id not in asker.pending:
                 continue
             await self._step("calling")
+            began_s = asyncio.get_running_loop().time()
             trying = asyncio.ensure_future(self._try(call))
             try:
                 await asyncio.wait([trying])
@@ -165,6 +169,8 @@ class Caller:
             if bug := trying.exception():
                 self.hear(Bug("performing a call failed", call.event, bug))
             answer = None if bug else trying.result()
+            if self._traces is not None and answer is not None and answer.final:
+                self._traces.call(call.event, asyncio.get_running_loop().time() - began_s)
             await self._step("answered")
             if call.event.id not in asker.pending:
                 continue  # the task ended meanwhile: whoever opens next asks again

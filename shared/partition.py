@@ -32,6 +32,7 @@ from shared.opening import Opening
 from shared.partition_store import Commit, PartitionStore
 from shared.redis import Pipeline
 from shared.service import Question, Received
+from shared.tracing import Traces
 
 MAX_WAITING = 2
 """Batches in hand before the partition is paused: one to work on, one to go on with."""
@@ -117,6 +118,7 @@ class PartitionTask(Generic[S]):
         step: Step = no_step,
         caller: Caller | None = None,
         token: str | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self.partition = desk.partition
         self.counts: Counter[str] = Counter()
@@ -131,6 +133,7 @@ class PartitionTask(Generic[S]):
         self._clock = clock
         self._step = step
         self._caller = caller
+        self._traces = traces
         self._claim_token = self._token = token or fresh_token()
         self._number = 0
         self._journal = 0
@@ -286,7 +289,10 @@ class PartitionTask(Generic[S]):
         await self._keep_dead(batch, decided)
         await self._commit(decided)
         age_ms = self._clock.wall_ms() - records[0].timestamp if records else None
-        note_commit(len(records), loop.time() - began_s, age_ms)
+        took_s = loop.time() - began_s
+        note_commit(len(records), took_s, age_ms)
+        if self._traces is not None:
+            self._traces.turn(self.partition, batch.inputs, decided, took_s)
         self._remember(documents, decided)
         self._end_calls(batch, decided)
         if batch.due:

@@ -35,6 +35,9 @@ _PROVIDER_URL = re.compile(
 )
 
 
+_ENDPOINT = re.compile(rf"https?://{_HOST}(?::(?P<port>\d{{1,5}}))?(?:/[^?#]*)?")
+
+
 def _matched(pattern: re.Pattern[str], text: str) -> str:
     found = pattern.fullmatch(text)
     if not found or (found["port"] and not 1 <= int(found["port"]) <= 65_535):
@@ -54,9 +57,14 @@ def _checked_provider_url(url: str) -> str:
     return _matched(_PROVIDER_URL, url)
 
 
+def _checked_endpoint(url: str) -> str:
+    return _matched(_ENDPOINT, url)
+
+
 _Servers = Annotated[str, AfterValidator(_checked_servers)]
 _RedisUrl = Annotated[str, AfterValidator(_checked_redis_url), Field(repr=False)]
 _ProviderUrl = Annotated[str, AfterValidator(_checked_provider_url)]
+_Endpoint = Annotated[str, AfterValidator(_checked_endpoint)]
 _Token = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,1024}$")]
 _KafkaUser = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,128}$")]
 _LogLevel = Annotated[
@@ -65,6 +73,8 @@ _LogLevel = Annotated[
 
 # The description of a field is what the error about a bad value says is allowed.
 _REDIS_URL_FORM = "redis://[user:password@]host[:port][/db], rediss:// for TLS, or unix:///path"
+
+_ENDPOINT_FORM = "where a collector takes OTLP over HTTP: http[s]://host[:port][/path]"
 
 
 class Settings(BaseSettings):
@@ -130,6 +140,12 @@ class Settings(BaseSettings):
     ingest_port: int = Field(
         0, ge=0, le=65_535, description="a port from 1 to 65535, or 0 for any free one"
     )
+    otel_exporter_otlp_endpoint: _Endpoint | None = Field(
+        None, repr=False, description=_ENDPOINT_FORM
+    )
+    otel_exporter_otlp_traces_endpoint: _Endpoint | None = Field(
+        None, repr=False, description=_ENDPOINT_FORM
+    )
     log_level: _LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     log_format: Literal["json", "console"] = Field("json", description="json or console")
 
@@ -168,6 +184,6 @@ def _explained(invalid: ValidationError) -> SettingError:
     field = Settings.model_fields.get(name)
     if field is None:
         return SettingError(name.upper(), "no setting", ", ".join(Settings.model_fields).upper())
-    secret = name.endswith(("_url", "_token", "_password"))
+    secret = name.endswith(("_url", "_token", "_password", "_endpoint"))
     shown = "malformed (not shown: secret)" if secret else repr(error["input"])
     return SettingError(name.upper(), shown, str(field.description))

@@ -40,6 +40,7 @@ from shared.redis import connect, trip
 from shared.service import Call, Service
 from shared.settings import Settings
 from shared.standstill import Seen, Standstill
+from shared.tracing import traces_of
 
 OPEN_INTERVAL_S = 1.0
 """How often partitions without a task are looked for; an assignment wakes the opener at once."""
@@ -114,7 +115,8 @@ class Worker:
         self._broker = kafka.broker_of(self._servers)
         self._subscriber = self._subscribe(self._broker)
         self.log = KafkaLog(self._broker, lambda: self._subscriber.consumer, self._servers)
-        self._caller = Caller(service.calls, self.clock, step)
+        self._traces = traces_of(service.name, settings, self.clock.wall_ms)
+        self._caller = Caller(service.calls, self.clock, step, traces=self._traces)
         self._read_before: dict[int, int] = {}
 
     def _subscribe(self, broker: KafkaBroker) -> Any:
@@ -143,6 +145,8 @@ class Worker:
     async def run(self, *beside: Beside) -> None:
         """Work until `ended` is set or something fatal is found."""
         async with AsyncExitStack() as stack:
+            if self._traces is not None:
+                stack.push_async_callback(self._traces.close)
             stack.push_async_callback(self.log.close)
             stack.push_async_callback(self.redis.aclose)
             stack.push_async_callback(self._clock_redis.aclose)
@@ -254,6 +258,7 @@ class Worker:
             self.clock,
             self._step,
             self._caller,
+            traces=self._traces,
         )
         self.tasks[partition] = task
         self._read_before[partition] = self.log.read

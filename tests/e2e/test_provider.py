@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from hashlib import sha256
 from uuid import UUID
 
 import pytest
@@ -15,8 +16,10 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 
 from services.cli.provider_server import Answer, ProviderServer
+from services.cli.run import ORDER_SERVICES
 from services.cli.server import free_port
 from services.cli.system import System
+from shared.events.deadlines import DeadlineReached
 from shared.events.envelope import Fact
 from shared.events.fields import Money
 from shared.events.gateway import PaymentAuthorized
@@ -29,6 +32,7 @@ from shared.events.payment import (
     VerificationUnknown,
 )
 from tests.e2e.stories.conftest import OPENING
+from tests.support.collector import Collector, Told
 from tests.support.own_system import own_system
 from tests.support.story import MINUTE, Story
 from tests.support.town import Town, settle_in
@@ -45,10 +49,20 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[System]:
+def collector() -> Iterator[Collector]:
+    with Collector().taking() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def running(
+    tmp_path_factory: pytest.TempPathFactory, port: int, collector: Collector
+) -> Iterator[System]:
     env = {
         "PAYMENT_PROVIDER_URL": f"http://127.0.0.1:{port}",
         "PAYMENT_PROVIDER_TOKEN": TOKEN,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
     }
     with own_system(tmp_path_factory.mktemp("provider"), partitions=2, env=env) as running:
         yield running
@@ -223,6 +237,40 @@ async def restart(running: System) -> None:
     await asyncio.to_thread(running.wait_until_ready)
 
 
+async def test_the_life_of_an_order_is_one_trace_over_all_services(
+    town: Town, order: Story, collector: Collector
+) -> None:
+    def told() -> dict[str, Told]:
+        about = [
+            s for s in collector.spans if s.attributes.get("orderflow.order") == order.order_id
+        ]
+        return {span.span: span for span in about}
+
+    async def all_told() -> bool:
+        """All services have handled something, the released order too, and no parent is missing."""
+        spans = told()
+        released = "order.unshipped.v1" in {span.name for span in spans.values()}
+        heard = {span.service for span in spans.values()}
+        whole = all(span.parent in {"", *spans} for span in spans.values())
+        return released and whole and heard == {f"orderflow-{name}" for name in ORDER_SERVICES}
+
+    await order.is_placed()
+    await town.pass_time(30 * MINUTE)
+    await until(all_told, "the spans of the order have come")
+
+    spans = told()
+    traces = {span.trace for span in spans.values()}
+    assert traces == {sha256(order.order_id.encode()).hexdigest()[:32]}
+    calls = [span for span in spans.values() if span.name == f"call {VerificationStarted.TYPE}"]
+    assert [spans[call.parent].service for call in calls] == ["orderflow-payment"]
+    holds = [
+        span
+        for span in spans.values()
+        if (span.service, span.name) == ("orderflow-fulfillment", DeadlineReached.TYPE)
+    ]
+    assert [spans[hold.parent].service for hold in holds] == ["orderflow-deadlines"]
+
+
 async def test_p1_to_p6_the_books_balance_with_the_providers_ledger(
     town: Town, provider: ProviderServer
 ) -> None:
@@ -233,7 +281,7 @@ async def test_p1_to_p6_the_books_balance_with_the_providers_ledger(
 
 
 async def test_no_log_says_who_bought_what_and_a_line_about_an_order_names_it_and_its_event(
-    town: Town, order: Story, running: System
+    town: Town, order: Story, running: System, collector: Collector
 ) -> None:
     """After all of the above: answers that never came, or not as they should; and poison."""
     poison = b'{"buyer": "Mirabel Quist", "subject": '
@@ -255,6 +303,7 @@ async def test_no_log_says_who_bought_what_and_a_line_about_an_order_names_it_an
         poison.decode(),
     ):
         assert [log for log in logs if secret in log] == []
+        assert [body for body in collector.bodies if secret.encode() in body] == []
     lines = [json.loads(line) for log in logs for line in log.splitlines()]
     about_orders = [line for line in lines if re.search(r"902-\d{7}-\d{7}", json.dumps(line))]
     assert len(about_orders) >= 4
