@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -37,6 +38,8 @@ STATUS: Mapping[str, int] = {
     "too_fast": 429,
 }
 """Of a reason; of any other 422: it is JSON, and no event that may be written."""
+
+_log = structlog.get_logger()
 
 
 class KnowsTokens(Protocol):
@@ -191,7 +194,8 @@ async def _not_possible(_request: Request, error: Exception) -> Response:
     return JSONResponse(_told(refusal), error.status_code, headers=error.headers)
 
 
-async def _away(_request: Request, _error: Exception) -> Response:
+async def _away(_request: Request, error: Exception) -> Response:
+    _log.warning("a request is answered by 503", error=str(error))
     again = "Kafka or Redis is away: send the same again, under the same ids"
     retry = {"retry-after": str(RETRY_AFTER_S)}
     return JSONResponse(_told(NotAnEvent("away", again)), 503, headers=retry)
