@@ -1,9 +1,12 @@
 """What an operator may do to an order, and what a form of his says: pure.
 
-Each is an event on the topic of the service that decides it (fulfillment), like a seller's own; so
-what may be done here is an offer, and the answer is in the order's timeline.
+Each is an event on a topic that fulfillment decides, like a seller's own or, of the address, the
+marketplace's; so what may be done here is an offer, and the answer is in the order's timeline.
+There is no refund among them: money that is not owed goes back by itself (R7), of what was shipped
+once it is received (R17), and no other.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple, get_args
@@ -11,7 +14,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import ValidationError
 
 from shared.events.envelope import derived_id
-from shared.events.fields import ItemQuantity
+from shared.events.fields import Address, ItemQuantity, NoticeKind
 from shared.events.fulfillment import Order
 from shared.events.seller import (
     OTHER_CARRIER,
@@ -19,10 +22,12 @@ from shared.events.seller import (
     CancelReasonCode,
     DelayAnnounced,
     ReceivedItem,
+    ResendRequested,
     ReturnReceived,
     SellerCanceled,
     ShipmentConfirmed,
 )
+from shared.events.storefront import AddressCorrected
 from shared.urgency import TO_SHIP, ship_by
 
 SOURCE = "dashboard/"
@@ -30,17 +35,31 @@ SOURCE = "dashboard/"
 
 Form = Mapping[str, str]
 Problems = dict[str, str]
-SellerFact = ShipmentConfirmed | DelayAnnounced | SellerCanceled | CancelAnswered | ReturnReceived
+Told = (
+    ShipmentConfirmed
+    | DelayAnnounced
+    | SellerCanceled
+    | CancelAnswered
+    | ReturnReceived
+    | ResendRequested
+    | AddressCorrected
+)
 
 CANCEL_REASONS: tuple[str, ...] = get_args(CancelReasonCode)
+NOTICE_KINDS: tuple[str, ...] = get_args(NoticeKind)
+ADDRESS = tuple(name for name in Address.model_fields if name != "country_code")
+"""What of an address is corrected; it stays in its country."""
 CARRIERS = ("DHL", "DPD", "FedEx", "GLS", "Hermes", "UPS", "USPS", OTHER_CARRIER)
 """Suggestions: a carrier's code is whatever the seller's carrier is called."""
+
+
+_NTH = re.compile(r"[1-9][0-9]{0,8}")
 
 
 class Read(NamedTuple):
     """What a form says: a fact, or what is wrong with it by its fields."""
 
-    fact: SellerFact | None
+    fact: Told | None
     problems: Problems
 
 
@@ -56,6 +75,8 @@ def offered(order: Order, now: datetime) -> tuple[str, ...]:
             "delay": to_ship and now <= ship_by(order) and order.announced_delay is None,
             "cancel": order.status == "Unshipped",
             "receive": any(each.received_at is None for each in order.returns),
+            "address": order.status == "Unshipped",
+            "notice": order.status != "Pending" and order.archived_at is None,
         }.items()
         if may
     )
@@ -68,13 +89,13 @@ def read_form(act: str, order: Order, form: Form, zone: tzinfo) -> Read:
     if problems:
         return Read(None, problems)
     try:
-        return Read(_FACTS[act](seller_id=order.seller_id, **values), {})
+        return Read(_FACTS[act](order, values), {})
     except ValidationError as invalid:
         errors = invalid.errors(include_url=False, include_context=False)
         return Read(None, {str(each["loc"][0]): each["msg"] for each in errors})
 
 
-def event_id(key: str, order_id: str, fact: SellerFact) -> str:
+def event_id(key: str, order_id: str, fact: Told) -> str:
     """The id of an event: the same however often a form, known by its key, says the same."""
     return derived_id(f"{key} {fact.model_dump_json()}", "dashboard", fact.TYPE, order_id, 0)
 
@@ -152,6 +173,29 @@ def _received(order: Order, form: Form, _zone: tzinfo, problems: Problems) -> di
     return {"return_id": sent_back.return_id, "items": items}
 
 
+def _moved(order: Order, form: Form, _zone: tzinfo, problems: Problems) -> dict[str, Any]:
+    values = _texts(form, *ADDRESS, "reason")
+    needed = {
+        "name": "Who receives it.",
+        "address_line_1": "Street and number.",
+        "city": "The place.",
+        "reason": "Why, for whoever reads the timeline.",
+    }
+    problems |= {name: says for name, says in needed.items() if not values[name]}
+    before = order.ship_address
+    if before and all(getattr(before, name) == values[name] for name in ADDRESS):
+        problems["address_line_1"] = "The order goes there already."
+    return values
+
+
+def _missed(_order: Order, form: Form, _zone: tzinfo, problems: Problems) -> dict[str, Any]:
+    kind, _, nth = form.get("notice", "").partition(":")
+    if kind not in NOTICE_KINDS or not _NTH.fullmatch(nth):
+        problems["notice"] = "Choose which."
+        return {}
+    return {"kind": kind, "occurrence": int(nth)}
+
+
 def _texts(form: Form, *names: str) -> dict[str, str]:
     return {name: form.get(name, "").strip() for name in names}
 
@@ -181,18 +225,37 @@ def _units(
             yield item, int(text)
 
 
+def _of_seller(fact: Callable[..., Told]) -> Callable[[Order, dict[str, Any]], Told]:
+    return lambda order, values: fact(seller_id=order.seller_id, **values)
+
+
+def _of_marketplace(order: Order, values: dict[str, Any]) -> Told:
+    assert order.ship_address is not None, "what is to be shipped goes somewhere"
+    address = {name: values[name] for name in ADDRESS}
+    return AddressCorrected(
+        buyer_id=order.buyer.buyer_id,
+        ship_address=Address(**address, country_code=order.ship_address.country_code),
+        requested_by="MARKETPLACE",
+        reason=values["reason"],
+    )
+
+
 _READERS: Mapping[str, Callable[[Order, Form, tzinfo, Problems], dict[str, Any]]] = {
     "answer": _answered,
     "confirm": _confirmed,
     "delay": _delayed,
     "cancel": _canceled,
     "receive": _received,
+    "address": _moved,
+    "notice": _missed,
 }
-_FACTS: Mapping[str, type[SellerFact]] = {
-    "answer": CancelAnswered,
-    "confirm": ShipmentConfirmed,
-    "delay": DelayAnnounced,
-    "cancel": SellerCanceled,
-    "receive": ReturnReceived,
+_FACTS: Mapping[str, Callable[[Order, dict[str, Any]], Told]] = {
+    "answer": _of_seller(CancelAnswered),
+    "confirm": _of_seller(ShipmentConfirmed),
+    "delay": _of_seller(DelayAnnounced),
+    "cancel": _of_seller(SellerCanceled),
+    "receive": _of_seller(ReturnReceived),
+    "address": _of_marketplace,
+    "notice": _of_seller(ResendRequested),
 }
 ACTS = tuple(_READERS)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Literal, TypedDict, Unpack
 
 from shared.events.envelope import Event
+from shared.events.fields import NoticeKind
 from shared.events.fulfillment import (
     CancelReason,
     DateWindow,
@@ -12,7 +13,7 @@ from shared.events.fulfillment import (
     RefusalReason,
     RequestRefused,
 )
-from shared.events.notices import NoticeKind, NoticeRequested
+from shared.events.notices import NoticeRequested
 from shared.policy import Policy
 
 _SAYS: Mapping[RefusalReason, str] = {
@@ -33,6 +34,8 @@ _SAYS: Mapping[RefusalReason, str] = {
     "ship_by_passed": "The ship-by date is over: the buyer is told new dates while it is late.",
     "not_canceled": "The order was not canceled.",
     "not_canceled_by_buyer": "It was not its buyer who canceled the order.",
+    "another_country": "An address is corrected within its country: prices and dates are for it.",
+    "no_such_notice": "No such notice was sent, or what it said does not hold any more.",
 }
 
 

@@ -7,10 +7,12 @@ from typing import Any
 from services.fulfillment.units import package_of, units_in, units_of
 from shared.events.envelope import Fact
 from shared.events.fulfillment import (
+    AddressChanged,
     CancelAsked,
     CancelDenied,
     CancelWarned,
     ConditionMet,
+    NoticeResent,
     OpenUnitsCanceled,
     Order,
     OrderArchived,
@@ -195,6 +197,11 @@ CHANGES: Mapping[type[Fact], Callable[[Order, Any], Changes]] = {
     PackageReturned: _brought_back,
     ShipmentDelayed: _delayed,
     ShipmentLate: _late,
+    AddressChanged: lambda _order, fact: {
+        "address_changes": fact.nth,
+        "ship_address": fact.ship_address,
+    },
+    NoticeResent: lambda _order, fact: {"notices_resent": fact.nth},
     CancelAsked: _asked,
     CancelDenied: lambda _order, _fact: {"buyer_requested_cancel": None},
     CancelWarned: lambda _order, _fact: {"cancel_warning_at": None},

@@ -1,8 +1,8 @@
 """What becomes of an order: a table of what an event is to each status, and a table of rules.
 
 The rules lie beside it, a module each: `holding.py` (R2, R9), `shipping.py` (R11), `lateness.py`
-(R12), `canceling.py` (R4, R6, R7, R13–R16, R18), `returning.py` (R17), `reordering.py` (R19), and
-`archiving.py` (R23). All are pure.
+(R12), `canceling.py` (R4, R6, R7, R13–R16, R18), `returning.py` (R17), `reordering.py` (R19),
+`correcting.py` (the address, notices sent again), and `archiving.py` (R23). All are pure.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,6 +22,7 @@ from services.fulfillment.canceling import (
     warn_of_cancel,
     withdraw_payment,
 )
+from services.fulfillment.correcting import correct_address, resend_notice
 from services.fulfillment.holding import hold, meet
 from services.fulfillment.lateness import announce_delay, tell_late
 from services.fulfillment.reordering import answer_reorder, ask_for_stock
@@ -46,11 +47,13 @@ from shared.events.payment import ApprovalWithdrawn, PaymentApproved, PaymentRef
 from shared.events.seller import (
     CancelAnswered,
     DelayAnnounced,
+    ResendRequested,
     ReturnReceived,
     SellerCanceled,
     ShipmentConfirmed,
 )
 from shared.events.storefront import (
+    AddressCorrected,
     CancelRequested,
     OrderPlaced,
     ReorderRequested,
@@ -108,6 +111,8 @@ ARRIVAL: Mapping[type[Fact], Row] = {
     CancelRequested:   _row(PARK,    APPLY,   APPLY,    TOO_LATE, TOO_LATE, CANCELED, ENDED),
     CancelAnswered:    _row(PARK,    PENDING, APPLY,    SHIPPED,  SHIPPED,  CANCELED, ENDED),
     SellerCanceled:    _row(PARK,    PENDING, APPLY,    SHIPPED,  SHIPPED,  CANCELED, ENDED),
+    AddressCorrected:  _row(PARK,    APPLY,   APPLY,    SHIPPED,  SHIPPED,  CANCELED, ENDED),
+    ResendRequested:   _row(PARK,    PENDING, APPLY,    APPLY,    APPLY,    APPLY,    ENDED),
     ReturnRequested:   _row(PARK,    UNSENT,  UNSENT,   APPLY,    APPLY,    CANCELED, ENDED),
     ReturnReceived:    _row(PARK,    PARK,    PARK,     APPLY,    APPLY,    CANCELED, ENDED),
     PackageReturned:   _row(PARK,    PARK,    PARK,     APPLY,    APPLY,    CANCELED, ENDED),
@@ -169,6 +174,8 @@ RULES: Mapping[type[Fact], Rule] = {
     CancelRequested: cancel_for_buyer,
     CancelAnswered: answer_cancel,
     SellerCanceled: cancel_for_seller,
+    AddressCorrected: correct_address,
+    ResendRequested: resend_notice,
     ReturnRequested: open_return,
     ReturnReceived: receive_return,
     PackageReturned: bring_back,
@@ -185,8 +192,15 @@ WHEN_DUE: Mapping[str, Rule] = {
 }
 
 
-OF_BUYER = (CancelRequested, ReturnRequested, ReorderRequested)
-OF_SELLER = (ShipmentConfirmed, DelayAnnounced, SellerCanceled, CancelAnswered, ReturnReceived)
+OF_BUYER = (CancelRequested, AddressCorrected, ReturnRequested, ReorderRequested)
+OF_SELLER = (
+    ShipmentConfirmed,
+    DelayAnnounced,
+    SellerCanceled,
+    CancelAnswered,
+    ReturnReceived,
+    ResendRequested,
+)
 """What only the order's buyer, only its seller may say."""
 
 

@@ -1,9 +1,9 @@
 """How a buyer who canceled orders again (R19): fulfillment asks inventory, and tells the buyer."""
 
 from services.fulfillment.answers import refuse, tell
+from shared.events.fields import NoticeKind
 from shared.events.fulfillment import Order, ReorderAnswered, ReorderAsked
 from shared.events.inventory import ReorderChecked
-from shared.events.notices import NoticeKind
 from shared.events.storefront import units_by_sku
 from shared.policy import Policy
 from shared.service import Facts, Received

@@ -12,6 +12,7 @@ from shared.events.carrier import PackageReturned as CarrierReturned
 from shared.events.envelope import Topic
 from shared.events.fulfillment import (
     FULFILLMENT_EVENTS,
+    AddressChanged,
     CancelAsked,
     PackageConfirmed,
     PackageDelivered,
@@ -41,7 +42,7 @@ from shared.events.payment import (
     VerificationClosed,
 )
 from shared.events.seller import DelayAnnounced, ShipmentConfirmed
-from shared.events.storefront import CancelRequested
+from shared.events.storefront import ORDERS, AddressCorrected, CancelRequested, OrderPlaced
 from shared.events.topics import FROM_OUTSIDE
 
 _DECIDED_ON: Mapping[str | None, Topic] = {
@@ -133,6 +134,11 @@ def _delay_known(story: Story, entry: Entry) -> bool:
     return any((said and ms_of(said)) == (date and ms_of(date)) for date in known)
 
 
+def _goes_there(story: Story, entry: Entry) -> bool:
+    said = story.of(ORDERS, OrderPlaced.TYPE) + story.of(FULFILLMENT_EVENTS, AddressChanged.TYPE)
+    return any(each.data["ship_address"] == entry.data["ship_address"] for each in said)
+
+
 def _cancel_asked(story: Story, _entry: Entry) -> bool:
     return bool(story.of(FULFILLMENT_EVENTS, CancelAsked.TYPE))
 
@@ -170,6 +176,7 @@ _MAY_BE_NO_NEWS: Mapping[str, tuple[str, NoNews]] = {
     ShipmentConfirmed.TYPE: ("the package was confirmed like that", _same_package),
     DelayAnnounced.TYPE: ("the delay was announced", _delay_known),
     CancelRequested.TYPE: ("the seller was asked", _cancel_asked),
+    AddressCorrected.TYPE: ("the order goes there", _goes_there),
     CarrierDelivered.TYPE: ("the delivery was known", _delivery_known),
     CarrierReturned.TYPE: ("the package was on its way back", _on_its_way_back),
     PaymentAuthorized.TYPE: ("the amount was counted", _amount_counted),

@@ -8,9 +8,11 @@ from shared.books.result import Draft
 from shared.books.story import Entry, Story
 from shared.events.fulfillment import (
     FULFILLMENT_EVENTS,
+    AddressChanged,
     CancelAsked,
     CancelDenied,
     CancelWarned,
+    NoticeResent,
     OpenUnitsCanceled,
     OrderCanceled,
     OrderUnshipped,
@@ -22,7 +24,7 @@ from shared.events.fulfillment import (
     ShipmentLate,
     UnitsReturned,
 )
-from shared.events.notices import NOTICES
+from shared.events.notices import NOTICES, NoticeRequested, NoticeRequestedAgain
 from shared.events.payment import PaymentRefusal
 from shared.events.storefront import CancelRequested
 
@@ -36,8 +38,11 @@ EACH_TELLS: Mapping[str, tuple[tuple[str, str], ...]] = {
     CancelDenied.TYPE: (("cancel_denied", "BUYER"),),
     ReturnOpened.TYPE: (("return_requested", "SELLER"), ("return_opened", "BUYER")),
     UnitsReturned.TYPE: (("return_received", "BUYER"),),
+    AddressChanged.TYPE: (("address_changed", "BUYER"), ("new_ship_address", "SELLER")),
 }
 """Facts each of which calls for notices, numbered like the facts of their type."""
+HIDDEN = "new_ship_address"
+"""What the seller is told of an order only once it has left Pending (R3)."""
 
 
 class Notice(NamedTuple):
@@ -54,7 +59,7 @@ class Notice(NamedTuple):
 
 def check_notices(story: Story, page: Draft) -> None:
     """P4: each (order, kind, occurrence) is one notice; none is missing, none is too many."""
-    told = [_notice(entry) for entry in story.of(NOTICES)]
+    told = [_notice(entry) for entry in story.of(NOTICES, NoticeRequested.TYPE)]
     due = list(_due(story.of(FULFILLMENT_EVENTS)))
     page.count("notices", len(told))
     page.count("silent cancels", sum(_is_silent(e) for e in story.of(FULFILLMENT_EVENTS)))
@@ -65,11 +70,32 @@ def check_notices(story: Story, page: Draft) -> None:
     for (kind, occurrence), n in Counter((n.kind, n.occurrence) for n in told).items():
         if n > 1:
             page.violate(story.subject, f"notice {kind} {occurrence} was sent {n} times")
+    _check_sent_again(story, {(notice.kind, notice.occurrence) for notice in told}, page)
+
+
+def _check_sent_again(story: Story, told: set[tuple[str, int]], page: Draft) -> None:
+    """P4: what is sent again was sent before, and somebody asked for it each time."""
+    again = Counter(
+        (entry.data["nth"], _notice(entry)._replace(recipient=""))
+        for entry in story.of(NOTICES, NoticeRequestedAgain.TYPE)
+    )
+    asked = Counter(
+        (entry.data["nth"], _notice(entry)._replace(recipient=""))
+        for entry in story.of(FULFILLMENT_EVENTS, NoticeResent.TYPE)
+    )
+    page.count("notices sent again", again.total())
+    for nth, notice in asked - again:
+        page.violate(story.subject, f"nobody was sent again, for the {nth}. time, the {notice}")
+    for nth, notice in again - asked:
+        page.violate(story.subject, f"nobody asked again, for the {nth}. time, for the {notice}")
+    for _, notice in again:
+        if (notice.kind, notice.occurrence) not in told:
+            page.violate(story.subject, f"sent again, and never before: the {notice}")
 
 
 def _notice(entry: Entry) -> Notice:
     data = entry.data
-    return Notice(data["kind"], data["occurrence"], data["recipient"], entry.cause)
+    return Notice(data["kind"], data["occurrence"], data.get("recipient", ""), entry.cause)
 
 
 def _due(facts: list[Entry]) -> Iterator[Notice]:
@@ -79,7 +105,7 @@ def _due(facts: list[Entry]) -> Iterator[Notice]:
     told: Counter[str] = Counter()
     for entry in facts:
         told[entry.type] += 1
-        for kind, recipient in EACH_TELLS.get(entry.type, ()):
+        for kind, recipient in _each_tells(entry):
             yield Notice(kind, told[entry.type], recipient, entry.cause)
         match entry.type:
             case PackageConfirmed.TYPE if not entry.data["edited"]:
@@ -102,6 +128,12 @@ def _due(facts: list[Entry]) -> Iterator[Notice]:
                 kind = "reorder_suggestion" if entry.data["in_stock"] else "reorder_unavailable"
                 yield Notice(kind, entry.data["nth"], "BUYER", entry.cause)
         before = entry.status
+
+
+def _each_tells(entry: Entry) -> Iterator[tuple[str, str]]:
+    for kind, recipient in EACH_TELLS.get(entry.type, ()):
+        if (kind, entry.status) != (HIDDEN, "Pending"):
+            yield kind, recipient
 
 
 def _stops_seller(entry: Entry, before: str) -> bool:

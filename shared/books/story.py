@@ -157,12 +157,20 @@ def _is_over(order: Json) -> bool:
 
 def _condensed(data: dict[str, Any]) -> Json:
     match data:
-        case {"placed": {"order_id": _}} | {"ship_address": _, "items": _}:
-            return {n: v for n, v in data.items() if n not in {"placed", "ship_address", "items"}}
+        case {"placed": {"order_id": _}}:
+            return {name: value for name, value in data.items() if name != "placed"}
+        case {"ship_address": dict(address)}:
+            said = {name: value for name, value in data.items() if name != "items"}
+            return {**said, "ship_address": _told_apart(address)}
         case {"record": record}:
             kept = ("event_source", "event_id", "topic", "offset")
             return {**data, "record": {name: record[name] for name in kept}}
     return data
+
+
+def _told_apart(address: Json) -> int:
+    """What tells an address from others; what is empty in one may not be there in another."""
+    return hash(to_json(sorted((name, text) for name, text in address.items() if text)))
 
 
 def event_of(parked: Json) -> tuple[str, str]:

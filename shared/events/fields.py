@@ -119,6 +119,28 @@ ServiceLevel = Literal[
 """SP-API's ShipmentServiceLevelCategory."""
 
 
+NoticeKind = Literal[
+    "estimated_delivery",
+    "package_shipped",
+    "new_delivery_date",
+    "order_canceled",
+    "cancel_asked",
+    "cancel_denied",
+    "cancel_refused",
+    "late_shipment",
+    "cancel_warning",
+    "do_not_ship",
+    "return_requested",
+    "return_opened",
+    "return_received",
+    "reorder_suggestion",
+    "reorder_unavailable",
+    "address_changed",
+    "new_ship_address",
+]
+"""What buyers and sellers are told of (`notices`)."""
+
+
 class Money(Model):
     """An amount in integer minor units (cents, or whole yen) of an ISO 4217 currency."""
 

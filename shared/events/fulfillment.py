@@ -23,6 +23,7 @@ from shared.events.fields import (
     ItemQuantity,
     Model,
     Money,
+    NoticeKind,
     OptionalText,
     OrderId,
     Quantity,
@@ -97,6 +98,8 @@ RefusalReason = Literal[
     "cancel_not_asked",
     "ship_by_passed",
     "date_out_of_range",
+    "another_country",
+    "no_such_notice",
 ]
 
 HOLD = "hold"
@@ -261,6 +264,8 @@ class Order(State):
     reorders_asked: Annotated[int, Field(ge=0)] = 0
     reorders_answered: Annotated[int, Field(ge=0)] = 0
     asked_cancels: Annotated[int, Field(ge=0)] = 0
+    address_changes: Annotated[int, Field(ge=0)] = 0
+    notices_resent: Annotated[int, Field(ge=0)] = 0
     announced_delay: AnnouncedDelay | None = None
     buyer_requested_cancel: BuyerRequestedCancel | None = None
     cancellation: Cancellation | None = None
@@ -424,6 +429,27 @@ class OpenUnitsCanceled(EndingFact):
     units_canceled: Annotated[tuple[ItemQuantity, ...], Field(max_length=MAX_ITEMS)] = ()
 
 
+class AddressChanged(ServiceFact):
+    """Where the order goes was corrected, before anything shipped; `nth` counts it."""
+
+    TYPE: ClassVar[str] = "order.address_changed.v1"
+
+    nth: Annotated[int, Field(ge=1)]
+    requested_by: Literal["BUYER", "MARKETPLACE"]
+    ship_address: Address
+    reason: OptionalText = ""
+
+
+class NoticeResent(ServiceFact):
+    """A notice is sent again, because a person asked for it; `nth` counts all of the order's."""
+
+    TYPE: ClassVar[str] = "order.notice_resent.v1"
+
+    nth: Annotated[int, Field(ge=1)]
+    kind: NoticeKind
+    occurrence: Annotated[int, Field(ge=1)]
+
+
 class PaymentReversalNoted(ServiceFact):
     """The payment of a shipped order was reversed or charged back: recorded, nothing more (R7)."""
 
@@ -562,6 +588,8 @@ FULFILLMENT_EVENTS = Topic(
         UnitsReturned,
         ReorderAsked,
         ReorderAnswered,
+        AddressChanged,
+        NoticeResent,
         PaymentReversalNoted,
         OrderStuck,
         OrderArchived,

@@ -2,7 +2,8 @@
 
 Whoever sends mail, push messages or webhooks reads it.
 
-Each (order, kind, occurrence) is one notice (P4). A silent cancel has none (R6).
+Each (order, kind, occurrence) is one notice (P4). A silent cancel has none (R6). One that is sent
+again on demand is a fact of another type beside it.
 """
 
 from typing import Annotated, ClassVar, Literal
@@ -10,26 +11,15 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from shared.events.envelope import Fact, Topic
-from shared.events.fields import Identifier, Instant, OptionalText, OrderId, SellerId
+from shared.events.fields import (
+    Identifier,
+    Instant,
+    NoticeKind,
+    OptionalText,
+    OrderId,
+    SellerId,
+)
 from shared.events.fulfillment import CancelReason, DateWindow
-
-NoticeKind = Literal[
-    "estimated_delivery",
-    "package_shipped",
-    "new_delivery_date",
-    "order_canceled",
-    "cancel_asked",
-    "cancel_denied",
-    "cancel_refused",
-    "late_shipment",
-    "cancel_warning",
-    "do_not_ship",
-    "return_requested",
-    "return_opened",
-    "return_received",
-    "reorder_suggestion",
-    "reorder_unavailable",
-]
 
 
 class NoticeRequested(Fact):
@@ -52,4 +42,20 @@ class NoticeRequested(Fact):
     detail: OptionalText = ""
 
 
-NOTICES = Topic(name="notices", facts=(NoticeRequested,), publisher="fulfillment", counted=False)
+class NoticeRequestedAgain(NoticeRequested):
+    """Somebody is to be told a notice again, because a person asked for it: `nth` counts the times,
+    of all notices of the order. It says what holds now, and has an id of its own: who keeps the ids
+    that were sent sends it, too; who does not know the type sends nothing twice.
+    """
+
+    TYPE: ClassVar[str] = "notice.requested_again.v1"
+
+    nth: Annotated[int, Field(ge=1)]
+
+
+NOTICES = Topic(
+    name="notices",
+    facts=(NoticeRequested, NoticeRequestedAgain),
+    publisher="fulfillment",
+    counted=False,
+)

@@ -11,6 +11,7 @@ from shared.events.fields import (
     Instant,
     ItemQuantity,
     Model,
+    NoticeKind,
     OptionalText,
     Quantity,
     SellerId,
@@ -113,8 +114,25 @@ class CancelAnswered(Fact):
     reason: OptionalText = ""
 
 
+class ResendRequested(Fact):
+    """A notice of the order is to be sent again, to whom it was sent (P4)."""
+
+    TYPE: ClassVar[str] = "order.resend_requested.v1"
+
+    seller_id: SellerId
+    kind: NoticeKind
+    occurrence: Annotated[int, Field(ge=1)] = 1
+
+
 SHIPMENTS = Topic(
     name="shipments",
-    facts=(ShipmentConfirmed, DelayAnnounced, SellerCanceled, CancelAnswered, ReturnReceived),
+    facts=(
+        ShipmentConfirmed,
+        DelayAnnounced,
+        SellerCanceled,
+        CancelAnswered,
+        ReturnReceived,
+        ResendRequested,
+    ),
     owner="fulfillment",
 )

@@ -128,6 +128,19 @@ class CancelRequested(Fact):
     reason: Text = "not given"
 
 
+class AddressCorrected(Fact):
+    """The buyer corrects where the order goes, or the marketplace does it for the buyer, while
+    nothing has shipped. A seller can not: what can not be delivered is canceled (R18).
+    """
+
+    TYPE: ClassVar[str] = "order.address_corrected.v1"
+
+    buyer_id: Identifier
+    ship_address: Address
+    requested_by: Literal["BUYER", "MARKETPLACE"] = "BUYER"
+    reason: OptionalText = ""
+
+
 ReturnId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """The storefront's id of a return. It holds no colon: a return that the carrier starts does."""
 
@@ -156,6 +169,12 @@ class ReorderRequested(Fact):
 
 ORDERS = Topic(
     name="orders",
-    facts=(OrderPlaced, CancelRequested, ReturnRequested, ReorderRequested),
+    facts=(
+        OrderPlaced,
+        CancelRequested,
+        AddressCorrected,
+        ReturnRequested,
+        ReorderRequested,
+    ),
     owner="fulfillment",
 )

@@ -9,12 +9,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from services.fulfillment.correcting import AGAIN
 from services.fulfillment.decisions import decide
 from services.fulfillment.state import status_of
 from services.fulfillment.waiting import deadlines_of, stuck_of
 from shared.events.envelope import Fact
-from shared.events.fields import MAX_PACKAGES
+from shared.events.fields import MAX_PACKAGES, NoticeKind
 from shared.events.fulfillment import (
+    AddressChanged,
     CancelAsked,
     CancelDenied,
     CancelWarned,
@@ -31,7 +33,7 @@ from shared.events.fulfillment import (
     ShipmentLate,
     UnitsReturned,
 )
-from shared.events.notices import NoticeRequested
+from shared.events.notices import NoticeRequested, NoticeRequestedAgain
 from shared.events.payment import PaymentRefusal
 from shared.events.seller import CancelReasonCode, ItemCondition
 from shared.events.storefront import CancelRequested
@@ -46,6 +48,8 @@ from tests.support.orders import (
     SELLER,
     TEA,
     TEAS,
+    address,
+    address_corrected,
     approval_withdrawn,
     cancel_answered,
     cancel_requested,
@@ -61,6 +65,7 @@ from tests.support.orders import (
     reached,
     reorder_checked,
     reorder_requested,
+    resend_requested,
     return_received,
     return_requested,
     seller_approves,
@@ -229,6 +234,17 @@ class Life(RuleBasedStateMachine):
         expected = None if days is None else self.now + timedelta(days=days)
         self.hears(delay_announced(self.now, expected=expected, seller_id=seller))
 
+    @rule(buyer=buyers, number=st.integers(7, 9), country=st.sampled_from(["DE", "DE", "AT"]))
+    def moves(self, buyer: str, number: int, country: str) -> None:
+        street = f"Kastanienallee {number}"
+        self.hears(
+            address_corrected(self.now, buyer_id=buyer, address_line_1=street, country_code=country)
+        )
+
+    @rule(kind=st.sampled_from([*AGAIN]), occurrence=st.integers(1, 3), seller=sellers)
+    def misses_a_notice(self, kind: NoticeKind, occurrence: int, seller: str) -> None:
+        self.hears(resend_requested(kind, occurrence, self.now, seller_id=seller))
+
     @precondition(lambda self: self.now_and_then())
     @rule()
     def is_charged_back(self) -> None:
@@ -330,10 +346,31 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def exactly_the_notices_that_the_rules_ask_for_are_requested(self) -> None:
-        notices = [fact for fact in self.facts if isinstance(fact, NoticeRequested)]
+        notices = [fact for fact in self.facts if type(fact) is NoticeRequested]
         told = [(notice.recipient, notice.kind, notice.occurrence) for notice in notices]
         assert len(set(told)) == len(told)
         assert told == [n for at in range(len(self.facts)) for n in notices_due(self.facts, at)]
+
+    @invariant()
+    def what_is_sent_again_was_sent_before_to_the_same(self) -> None:
+        told: set[tuple[str, str, int]] = set()
+        again = 0
+        for fact in self.facts:
+            if not isinstance(fact, NoticeRequested):
+                continue
+            notice = (fact.recipient, fact.kind, fact.occurrence)
+            if isinstance(fact, NoticeRequestedAgain):
+                again += 1
+                assert notice in told
+                assert fact.nth == again
+            told.add(notice)
+        assert self.order.archived_at or self.order.notices_resent == again
+
+    @invariant()
+    def it_goes_where_it_was_said_last_to_go_and_no_other_country(self) -> None:
+        said = [fact.ship_address for fact in self.facts if isinstance(fact, AddressChanged)]
+        assert self.order.archived_at or self.order.ship_address == [address(), *said][-1]
+        assert {each.country_code for each in said} <= {"DE"}
 
     @invariant()
     def a_silent_cancel_is_silent(self) -> None:
@@ -359,6 +396,10 @@ def notices_due(facts: list[Fact], at: int) -> list[tuple[str, str, int]]:
         return sum(map(happened, facts[: at + 1]))
 
     match facts[at]:
+        case AddressChanged(nth=n):
+            pending = not nth(lambda fact: isinstance(fact, OrderUnshipped))
+            to_seller = [] if pending else [("SELLER", "new_ship_address", n)]
+            return [("BUYER", "address_changed", n), *to_seller]
         case PackageConfirmed(edited=False):
             n = nth(lambda fact: isinstance(fact, PackageConfirmed) and not fact.edited)
             return [("BUYER", "package_shipped", n)]

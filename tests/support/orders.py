@@ -12,7 +12,7 @@ from services.fulfillment.state import evolve
 from shared.events.carrier import PackageDelivered, PackageReturned
 from shared.events.deadlines import DeadlineReached
 from shared.events.envelope import Event, Fact, OpenDeadline
-from shared.events.fields import Address, ItemQuantity, Money
+from shared.events.fields import Address, ItemQuantity, Money, NoticeKind
 from shared.events.fulfillment import Order
 from shared.events.inventory import LackingSku, ReorderChecked, StockRejected, StockReserved
 from shared.events.notices import NoticeRequested
@@ -23,11 +23,13 @@ from shared.events.seller import (
     DelayAnnounced,
     ItemCondition,
     ReceivedItem,
+    ResendRequested,
     ReturnReceived,
     SellerCanceled,
     ShipmentConfirmed,
 )
 from shared.events.storefront import (
+    AddressCorrected,
     Buyer,
     CancelRequested,
     OrderItem,
@@ -78,13 +80,7 @@ def placed(**changes: Any) -> OrderPlaced:
         "seller_id": SELLER,
         "buyer": Buyer(buyer_id=BUYER, name="Mirabel Quist", email="mirabel@example.org"),
         "purchase_date": PURCHASED,
-        "ship_address": Address(
-            name="Mirabel Quist",
-            address_line_1="Kastanienallee 7",
-            city="Potsdam",
-            postal_code="14471",
-            country_code="DE",
-        ),
+        "ship_address": address(),
         "items": (
             OrderItem(order_item_id=KETTLES, sku=KETTLE, quantity=3, item_price=eur(11_970)),
             OrderItem(order_item_id=TEAS, sku=TEA, quantity=2, item_price=eur(1_398)),
@@ -191,6 +187,38 @@ def seller_canceled(
         seller_id=seller_id, reason_code=reason_code, order_item_ids=order_item_ids
     )
     return received(canceled, at)
+
+
+def address(**changes: str) -> Address:
+    """Where Mirabel lives."""
+    fields = {
+        "name": "Mirabel Quist",
+        "address_line_1": "Kastanienallee 7",
+        "city": "Potsdam",
+        "postal_code": "14471",
+        "country_code": "DE",
+    }
+    return Address(**{**fields, **changes})
+
+
+def address_corrected(
+    at: datetime = PURCHASED + 2 * MINUTE, *, buyer_id: str = BUYER, **changes: str
+) -> Received:
+    """To her neighbour's, unless `changes` say where."""
+    to = address(**(changes or {"address_line_1": "Kastanienallee 9"}))
+    data = AddressCorrected(buyer_id=buyer_id, ship_address=to, reason="a typing error")
+    return received(data, at)
+
+
+def resend_requested(
+    kind: NoticeKind = "estimated_delivery",
+    occurrence: int = 1,
+    at: datetime = HOLD_ENDS + 2 * HOUR,
+    *,
+    seller_id: str = SELLER,
+) -> Received:
+    data = ResendRequested(seller_id=seller_id, kind=kind, occurrence=occurrence)
+    return received(data, at, id_=f"again-{kind}-{occurrence}@{at.isoformat()}")
 
 
 def items(units: dict[str, int]) -> tuple[ItemQuantity, ...]:

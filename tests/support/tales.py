@@ -12,6 +12,7 @@ from typing import Any
 from shared.books.result import Books
 from shared.events.carrier import TRACKING, PackageDelivered, PackageReturned
 from shared.events.envelope import Topic
+from shared.events.fields import NoticeKind
 from shared.events.gateway import (
     PAYMENTS,
     PaymentAuthorized,
@@ -23,11 +24,18 @@ from shared.events.seller import (
     SHIPMENTS,
     ItemCondition,
     ReceivedItem,
+    ResendRequested,
     ReturnReceived,
     SellerCanceled,
     ShipmentConfirmed,
 )
-from shared.events.storefront import ORDERS, CancelRequested, ReorderRequested, ReturnRequested
+from shared.events.storefront import (
+    ORDERS,
+    AddressCorrected,
+    CancelRequested,
+    ReorderRequested,
+    ReturnRequested,
+)
 from shared.events.warehouse import STOCK, StockAdjusted, StockDamaged, StockRestocked, StockSet
 from tests.support.orders import (
     ALL_UNITS,
@@ -41,6 +49,7 @@ from tests.support.orders import (
     SELLER,
     TEA,
     TEAS,
+    address,
     eur,
     items,
     placed,
@@ -91,6 +100,15 @@ def deliver(world: World, order_id: str, reference: str = "1") -> str:
 
 def cancel(world: World, order_id: str) -> str:
     return world.say(ORDERS, CancelRequested(buyer_id=BUYER), order_id)
+
+
+def move(world: World, order_id: str, line: str) -> str:
+    to = AddressCorrected(buyer_id=BUYER, ship_address=address(address_line_1=line))
+    return world.say(ORDERS, to, order_id)
+
+
+def ask_again(world: World, order_id: str, kind: NoticeKind) -> str:
+    return world.say(SHIPMENTS, ResendRequested(seller_id=SELLER, kind=kind), order_id)
 
 
 def bring_back(world: World, order_id: str, reference: str = "1") -> str:
@@ -152,7 +170,12 @@ def tell_all() -> World:
     world.say(PAYMENTS, PaymentDeclined(payment_id="pay-declined"), "declined")
     world.say(PAYMENTS, VerificationUnavailable(payment_id="pay-declined"), "declined")
     cancel(world, "never-placed")
+    move(world, "parted", "Kastanienallee 9")
     world.pass_time(PURCHASED + DAY)
+    for line in ("Kastanienallee 7", "Kastanienallee 7", "Kastanienallee 9"):
+        move(world, "parted", line)
+    ask_again(world, "parted", "estimated_delivery")
+    ask_again(world, "parted", "order_canceled")
     ship(world, "shipped", ALL_UNITS)
     ship(world, "shipped", ALL_UNITS)
     cancel(world, "shipped")

@@ -14,11 +14,13 @@ from shared.events.payment import ApprovalWithdrawn, PaymentApproved, PaymentRef
 from shared.events.seller import (
     CancelAnswered,
     DelayAnnounced,
+    ResendRequested,
     ReturnReceived,
     SellerCanceled,
     ShipmentConfirmed,
 )
 from shared.events.storefront import (
+    AddressCorrected,
     Buyer,
     CancelRequested,
     OrderPlaced,
@@ -37,6 +39,7 @@ from tests.support.orders import (
     POLICIES,
     PURCHASED,
     TEAS,
+    address_corrected,
     after,
     approval_withdrawn,
     archived,
@@ -56,6 +59,7 @@ from tests.support.orders import (
     reached,
     reorder_checked,
     reorder_requested,
+    resend_requested,
     return_received,
     return_requested,
     seller_approves,
@@ -89,6 +93,8 @@ EVENTS: dict[type[Fact], Received] = {
     ShipmentConfirmed: shipment_confirmed({KETTLES: 1}, reference="1"),
     PackageDelivered: package_delivered(),
     CancelRequested: cancel_requested(HOLD_ENDS - MINUTE),
+    AddressCorrected: address_corrected(),
+    ResendRequested: resend_requested(),
     SellerCanceled: seller_canceled(),
     ReturnRequested: return_requested({KETTLES: 1}, return_id="RMA-2208"),
     ReturnReceived: return_received({(KETTLES, "Damaged"): 1}),
@@ -100,6 +106,8 @@ CELLS = [(type_, status) for type_ in ARRIVAL for status in ORDERS]
 
 
 def event_for(type_: type[Fact], order: Order | None) -> Received:
+    if type_ is ResendRequested and order and order.status == "Canceled":
+        return resend_requested("order_canceled")
     if type_ is not DeadlineReached:
         return EVENTS[type_]
     open_ = order.deadlines if order else ()
@@ -171,6 +179,8 @@ def test_r25_a_strangers_requests_are_refused_as_such_whatever_the_status(
         ("not_the_seller", return_received({(TEAS, "Sellable"): 9}, seller_id=OTHER_SELLER)),
         ("not_the_buyer", return_requested({}, buyer_id="buyer-nosy")),
         ("not_the_buyer", reorder_requested(buyer_id="buyer-nosy")),
+        ("not_the_buyer", address_corrected(buyer_id="buyer-nosy")),
+        ("not_the_seller", resend_requested(seller_id=OTHER_SELLER)),
     ]
 
     for reason, event in [*asked.items(), *others]:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from services.cli.demo.script import Script
 from shared.events.envelope import Fact
+from shared.events.fields import NoticeKind
 from shared.events.fulfillment import CancelReason, OrderStatus, Party
-from shared.events.notices import NoticeKind
 
 Types = tuple[type[Fact], ...]
 

@@ -11,9 +11,10 @@ from services.cli.demo.seen import Seen, Told
 from services.cli.demo.story import Canceled, Outcome, Story, Types
 from services.cli.demo.words import moved
 from shared.events.envelope import Topic
+from shared.events.fields import NoticeKind
 from shared.events.fulfillment import FULFILLMENT_EVENTS, Order
 from shared.events.inventory import INVENTORY_EVENTS
-from shared.events.notices import NOTICES, NoticeKind
+from shared.events.notices import NOTICES
 from shared.events.parking import PARKING
 from shared.events.payment import PAYMENT_EVENTS, VerificationStarted
 

@@ -10,7 +10,7 @@ from shared.currencies import in_units
 from shared.events import carrier, fulfillment
 from shared.events.deadlines import DeadlineReached
 from shared.events.envelope import Fact
-from shared.events.fields import ItemQuantity, Money, SkuQuantity
+from shared.events.fields import ItemQuantity, Money, NoticeKind, SkuQuantity
 from shared.events.fulfillment import (
     HOLD,
     SHIPMENT_UNCONFIRMED,
@@ -32,7 +32,7 @@ from shared.events.gateway import (
     PaymentDeclined,
 )
 from shared.events.inventory import StockRejected, StockReleased, StockReserved, StockReturned
-from shared.events.notices import NoticeKind, NoticeRequested
+from shared.events.notices import NoticeRequested
 from shared.events.payment import (
     VERIFICATION,
     ApprovalWithdrawn,
@@ -273,6 +273,8 @@ _NOTICES: Mapping[NoticeKind, str] = {
     "return_received": "R17",
     "reorder_suggestion": "R19",
     "reorder_unavailable": "R19",
+    "address_changed": "R25",
+    "new_ship_address": "R25",
 }
 """The rule of each kind of notice; that of a cancel is the cancel's."""
 
@@ -298,6 +300,8 @@ def notice(data: NoticeRequested) -> str:
         "return_received": "goods are back, refund follows",
         "reorder_suggestion": "the same can be had again",
         "reorder_unavailable": "the same can not be had again",
+        "address_changed": "goes to another address",
+        "new_ship_address": "goes to another address",
     }
     return f"✉ {data.recipient.lower()}: {says[data.kind]}"
 

@@ -12,7 +12,7 @@ from services.dashboard.actions import ACTS, SOURCE, event_id, offered, read_for
 from services.dashboard.web.access import operator_of, sent_form
 from services.dashboard.web.order import order_page
 from services.dashboard.web.pages import parts_of
-from shared.events.seller import SHIPMENTS
+from shared.events.topics import TOPIC_OF
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 
@@ -35,7 +35,7 @@ async def act(request: Request) -> Response:
     if read.fact is None:
         return await order_page(request, order_id, what, form, read.problems)
     await parts.desk.say(
-        SHIPMENTS,
+        TOPIC_OF[type(read.fact)],
         read.fact,
         id_=event_id(form["key"], order_id, read.fact),
         source=f"{SOURCE}{who.name}",

@@ -1,6 +1,6 @@
 """One order: what it is, what it waits for, its money, and its whole timeline (R22)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -27,7 +27,15 @@ from shared.decode import partition_of
 from shared.events.dashboard import person_of
 from shared.events.deadlines import DEADLINES_EVENTS
 from shared.events.fulfillment import Order
-from shared.events.payment import MoneyArrived, MoneyReturned, PaymentApproved
+from shared.events.notices import NoticeRequested
+from shared.events.payment import (
+    CaptureRequested,
+    MoneyArrived,
+    MoneyReturned,
+    PaymentApproved,
+    RefundRequested,
+    VoidRequested,
+)
 
 LATE_SHOWN_MS = 1_000
 """A fact that reached the log later than this after its time says so."""
@@ -74,13 +82,44 @@ class TimelineLine(NamedTuple):
 
 
 class Amount(NamedTuple):
-    """What one payment came to, in minor units of its currency."""
+    """What one payment came to, in minor units of its currency; `*_asked` are all that the provider
+    was asked for, done or not.
+    """
 
     payment_id: str
     currency: str
-    authorized: int
-    captured: int
-    returned: int
+    authorized: int = 0
+    captured: int = 0
+    capture_asked: int = 0
+    void_asked: int = 0
+    voided: int = 0
+    refund_asked: int = 0
+    refunded: int = 0
+
+    @property
+    def held(self) -> int:
+        """Authorised, neither captured nor given back."""
+        return max(self.authorized - self.captured - self.voided, 0)
+
+    @property
+    def capturing(self) -> int:
+        """Asked to be captured, and still to come."""
+        return max(min(self.capture_asked - self.captured, self.held), 0)
+
+    @property
+    def going_back(self) -> int:
+        """Asked to be voided or refunded, and still to go."""
+        voids = min(self.void_asked - self.voided, self.held)
+        refunds = min(self.refund_asked - self.refunded, self.captured - self.refunded)
+        return max(voids, 0) + max(refunds, 0)
+
+
+class NoticeTold(NamedTuple):
+    """A notice that somebody was told, the last one of its kind."""
+
+    kind: str
+    occurrence: int
+    recipient: str
 
 
 class Waiting(NamedTuple):
@@ -132,7 +171,7 @@ async def order_page(
         typed=typed,
         problems=problems,
         sent=request.query_params.get("sent") in ACTS,
-        **_acts(request, view.order, typed),
+        **_acts(request, view, typed, revealed=revealed),
     )
 
 
@@ -145,8 +184,9 @@ def letters_about(index: Index, order_id: str) -> Sequence[Any]:
     )
 
 
-def _acts(request: Request, order_: Order | None, typed: Form) -> dict[str, Any]:
+def _acts(request: Request, view: View, typed: Form, *, revealed: bool) -> dict[str, Any]:
     """What the forms are made with; a form that was tried keeps its key."""
+    order_ = view.order
     if order_ is None or not session_of(request).who.operates:
         return {"acts": ()}
     parts = parts_of(request)
@@ -158,6 +198,8 @@ def _acts(request: Request, order_: Order | None, typed: Form) -> dict[str, Any]
         "today": calendar.local_date(parts.now).isoformat(),
         "carriers": CARRIERS,
         "cancel_reasons": CANCEL_REASONS,
+        "notices": notices_told(view.timeline),
+        "address": order_.ship_address if revealed else None,
     }
 
 
@@ -232,24 +274,39 @@ def waiting(view: View) -> list[Waiting]:
 
 
 def payments(entries: Sequence[Entry]) -> list[Amount]:
-    """What came of each payment and what went back, as its facts say."""
+    """What came of each payment, what went back and what is still to, as its facts say."""
     found: dict[str, Amount] = {}
-    for payment_id, currency, column, minor in _moves(entries):
-        known = found.get(payment_id) or Amount(payment_id, currency, 0, 0, 0)
-        found[payment_id] = known._replace(**{column: getattr(known, column) + minor})
+    for entry in entries:
+        amount, payment_id = entry.said.get("amount"), entry.said.get("payment_id")
+        if isinstance(amount, dict) and payment_id:
+            known = found.get(payment_id) or Amount(payment_id, amount["currency"])
+            if column := _column(entry, known):
+                sum_ = getattr(known, column) + amount["amount_minor"]
+                found[payment_id] = known._replace(**{column: sum_})
     return list(found.values())
 
 
-def _moves(entries: Sequence[Entry]) -> Iterator[tuple[str, str, str, int]]:
+def _column(entry: Entry, known: Amount) -> str:
+    """Which sum an entry adds to. What was reversed was refunded where it had been captured."""
+    how = str(entry.said.get("how", ""))
+    reversed_as = "refunded" if known.captured else "voided"
+    columns = {
+        PaymentApproved.TYPE: "captured" if entry.said.get("captured") else "authorized",
+        MoneyArrived.TYPE: how,
+        MoneyReturned.TYPE: {"lapsed": "voided", "reversed": reversed_as}.get(how, how),
+        CaptureRequested.TYPE: "capture_asked",
+        VoidRequested.TYPE: "void_asked",
+        RefundRequested.TYPE: "refund_asked",
+    }
+    return columns.get(entry.type, "")
+
+
+def notices_told(entries: Sequence[Entry]) -> list[NoticeTold]:
+    """Of each kind of notice the last one, the latest first."""
+    found: dict[str, NoticeTold] = {}
     for entry in entries:
-        said = entry.said
-        amount, payment_id = said.get("amount"), said.get("payment_id")
-        if not (isinstance(amount, dict) and payment_id):
-            continue
-        column = {
-            PaymentApproved.TYPE: "captured" if said.get("captured") else "authorized",
-            MoneyArrived.TYPE: said.get("how"),
-            MoneyReturned.TYPE: "returned",
-        }.get(entry.type)
-        if column:
-            yield payment_id, amount["currency"], str(column), amount["amount_minor"]
+        if entry.type == NoticeRequested.TYPE:
+            told = NoticeTold(*(entry.said[name] for name in NoticeTold._fields))
+            found.pop(told.kind, None)
+            found[told.kind] = told
+    return [*reversed(found.values())]

@@ -113,6 +113,21 @@ def _notice(said: Said) -> str:
     return f"{to.capitalize()} is told: {reason(said.get('kind'))}{again}"
 
 
+def _told_again(said: Said) -> str:
+    return _notice(said).replace(" is told: ", " is told again: ")
+
+
+def _resent(said: Said) -> str:
+    nth = said.get("occurrence", 1)
+    again = f" (no. {nth})" if nth != 1 else ""
+    return f"Asked for once more: {reason(said.get('kind'))}{again}"
+
+
+def _moved(said: Said) -> str:
+    by, why = str(said.get("requested_by", "")).lower(), said.get("reason")
+    return f"It goes to another address, asked by {by}" + (f": {why}" if why else "")
+
+
 def _parked(said: Said) -> str:
     return f"An event on {said.get('record', {}).get('topic', '?')} came early and waits"
 
@@ -144,6 +159,8 @@ WORDS: Mapping[str, Callable[[Said], str]] = {
     "order.cancel_denied.v1": _of("Not canceled: {because} {reason}", "because", "reason"),
     "order.canceled.v1": _canceled("Canceled"),
     "order.open_units_canceled.v1": _canceled("Open units canceled, the rest has shipped"),
+    "order.address_changed.v1": _moved,
+    "order.notice_resent.v1": _resent,
     "order.payment_reversal_noted.v1": _plain("The payment was taken back after shipping"),
     "order.stuck.v1": _stuck,
     "order.archived.v1": _plain("Archived: a stub is left"),
@@ -185,6 +202,7 @@ WORDS: Mapping[str, Callable[[Said], str]] = {
     "stock.reorder_checked.v1": _plain("Stock looked at for the same again"),
     "deadline.reached.v1": _of("Time is up: {kind}", "kind"),
     "notice.requested.v1": _notice,
+    "notice.requested_again.v1": _told_again,
     "event.parked.v1": _parked,
     "event.unparked.v1": _of("What waited is over: {outcome}", "outcome"),
     "event.failed.v1": _of("A fact of {publisher} could not be decided", "publisher"),

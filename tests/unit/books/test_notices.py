@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from shared.events.fulfillment import FULFILLMENT_EVENTS
-from shared.events.notices import NOTICES
+from shared.events.fulfillment import FULFILLMENT_EVENTS, NoticeResent
+from shared.events.notices import NOTICES, NoticeRequestedAgain
 from tests.support.tales import (
     Change,
     again,
@@ -37,6 +37,8 @@ KINDS = (
     "return_opened",
     "return_received",
     "reorder_suggestion",
+    "address_changed",
+    "new_ship_address",
 )
 
 
@@ -45,7 +47,8 @@ def test_p4_every_kind_of_notice_is_missed(world: World, kind: str) -> None:
     notice = next(r for r in world.records(NOTICES) if event_of(r)["data"]["kind"] == kind)
     world.change(notice, None)
 
-    assert f"nobody was sent the notice {kind} 1" in told(world.books(), "P4")
+    nth = event_of(notice)["data"]["occurrence"]
+    assert f"nobody was sent the notice {kind} {nth}" in told(world.books(), "P4")
 
 
 def test_p4_the_second_question_whether_the_stock_lasts_has_the_second_answer(world: World) -> None:
@@ -89,3 +92,27 @@ def test_p4_a_notice_of_a_silent_cancel(world: World, order_id: str) -> None:
     assert f"{order_id}: no fact stands behind the notice order_canceled" in told(
         world.books(), "P4"
     )
+
+
+AGAIN, RESENT = NoticeRequestedAgain.TYPE, NoticeResent.TYPE
+
+
+def test_p4_a_notice_that_was_to_be_sent_again_and_was_not(world: World) -> None:
+    world.change(find(world, NOTICES, AGAIN, "parted"), None)
+
+    assert "parted: nobody was sent again, for the 1. time, the notice" in told(world.books(), "P4")
+
+
+def test_p4_a_notice_sent_again_that_nobody_asked_for(world: World) -> None:
+    again(world, find(world, NOTICES, AGAIN, "parted"), says(id="x"))
+
+    assert "parted: nobody asked again, for the 1. time, for the notice" in told(
+        world.books(), "P4"
+    )
+
+
+def test_p4_a_notice_sent_again_that_never_was_sent(world: World) -> None:
+    for topic, type_ in ((NOTICES, AGAIN), (FULFILLMENT_EVENTS, RESENT)):
+        world.change(find(world, topic, type_, "parted"), holds(kind="do_not_ship"))
+
+    assert "parted: sent again, and never before: the notice" in told(world.books(), "P4")

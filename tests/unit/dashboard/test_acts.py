@@ -7,25 +7,39 @@ from typing import Any
 import pytest
 
 from services.dashboard.actions import ACTS, offered, read_form
+from services.dashboard.state import Entry
 from services.dashboard.web.access import COOKIE
-from services.dashboard.web.order import timeline
+from services.dashboard.web.order import payments, timeline
 from shared.decode import partition_of
+from shared.events.payment import (
+    CaptureRequested,
+    MoneyArrived,
+    MoneyReturned,
+    PaymentApproved,
+    RefundRequested,
+    VoidRequested,
+)
 from shared.events.seller import (
     SHIPMENTS,
     CancelAnswered,
     DelayAnnounced,
+    ResendRequested,
     ReturnReceived,
     SellerCanceled,
     ShipmentConfirmed,
 )
+from shared.events.storefront import ORDERS, AddressCorrected
 from tests.support.orders import (
+    BUYER,
     HOUR,
     KETTLES,
     ONE_MS,
     RETURN,
     SELLER,
     SHIP_BY,
+    address,
     after,
+    archived,
     cancel_requested,
     canceled,
     partially_shipped,
@@ -62,13 +76,14 @@ def test_what_may_be_done_follows_the_order() -> None:
     returning = after(shipped(), return_requested({KETTLES: 2}))
 
     assert offered(pending(), NOW) == ()
-    assert offered(canceled(), NOW) == ()
-    assert offered(shipped(), NOW) == ()
-    assert offered(unshipped(), SHIP_BY) == ("confirm", "delay", "cancel")
-    assert offered(unshipped(), SHIP_BY + ONE_MS) == ("confirm", "cancel")
-    assert offered(partially_shipped(), NOW) == ("confirm",)
+    assert offered(archived(), NOW) == ()
+    assert offered(canceled(), NOW) == ("notice",)
+    assert offered(shipped(), NOW) == ("notice",)
+    assert offered(unshipped(), SHIP_BY) == ("confirm", "delay", "cancel", "address", "notice")
+    assert offered(unshipped(), SHIP_BY + ONE_MS) == ("confirm", "cancel", "address", "notice")
+    assert offered(partially_shipped(), NOW) == ("confirm", "notice")
     assert "answer" in offered(asked, NOW)
-    assert offered(returning, NOW) == ("receive",)
+    assert offered(returning, NOW) == ("receive", "notice")
 
 
 def test_r11_the_form_of_a_package_says_each_field_that_is_missing_or_bad() -> None:
@@ -127,9 +142,101 @@ def test_r17_units_of_a_return_are_no_more_than_are_in_it() -> None:
     assert [(e.quantity, e.condition) for e in fact.items] == [(n, "Sellable")]
 
 
-@pytest.mark.parametrize("what", ["answer", "cancel", "receive"])
+HERE = {"name": "Mirabel Quist", "address_line_1": "Kastanienallee 7", "city": "Potsdam",
+        "postal_code": "14471", "reason": "a typing error"}  # fmt: skip
+
+
+def test_r3_an_address_is_corrected_as_the_marketplace_in_its_country() -> None:
+    read = read_form("address", unshipped(), {**HERE, "address_line_1": "Am Neuen Palais 1"}, UTC)
+
+    assert read.fact == AddressCorrected(
+        buyer_id=BUYER,
+        ship_address=address(address_line_1="Am Neuen Palais 1"),
+        requested_by="MARKETPLACE",
+        reason="a typing error",
+    )
+
+
+def test_an_address_says_each_field_that_is_missing_and_that_it_is_the_same() -> None:
+    assert read_form("address", unshipped(), {"city": "x" * 201}, UTC).problems.keys() == {
+        "name",
+        "address_line_1",
+        "reason",
+    }
+    assert [*read_form("address", unshipped(), {**HERE, "city": "x" * 201}, UTC).problems] == [
+        "city"
+    ]
+    assert read_form("address", unshipped(), HERE, UTC).problems == {
+        "address_line_1": "The order goes there already."
+    }
+
+
+@pytest.mark.parametrize("notice", ["", "hello:1", "package_shipped:0", "package_shipped"])
+def test_a_notice_that_there_is_none_of_is_not_asked_for_again(notice: str) -> None:
+    assert read_form("notice", shipped(), {"notice": notice}, UTC).problems == {
+        "notice": "Choose which."
+    }
+
+
+@pytest.mark.asyncio
+async def test_p4_a_notice_is_asked_for_again_from_those_that_were_sent(screen: Screen) -> None:
+    page = await screen.get(f"/orders/{SHIPPED}")
+    assert '<option value="package_shipped:1">package shipped, to the buyer</option>' in page
+
+    await act(screen, SHIPPED, "notice", notice="package_shipped:1")
+
+    (said,) = screen.said
+    assert (said.topic, said.subject, said.source) == (SHIPMENTS, SHIPPED, "dashboard/operator")
+    assert said.fact == ResendRequested(seller_id=SELLER, kind="package_shipped", occurrence=1)
+
+
+@pytest.mark.asyncio
+async def test_a_corrected_address_is_an_event_of_the_marketplace(screen: Screen) -> None:
+    await act(screen, LATE, "address", **{**HERE, "city": "Werder"})
+
+    (said,) = screen.said
+    assert (said.topic, said.source) == (ORDERS, "dashboard/operator")
+    assert isinstance(said.fact, AddressCorrected)
+
+
+@pytest.mark.asyncio
+async def test_the_form_of_an_address_begins_with_it_only_where_personal_data_is_shown(
+    screen: Screen,
+) -> None:
+    street = 'value="Kastanienallee 7"'
+
+    assert street not in await screen.get(f"/orders/{LATE}")
+    assert street in await screen.get(f"/orders/{LATE}?show=personal")
+
+
+@pytest.mark.parametrize("what", ["answer", "cancel", "receive", "address", "notice"])
 def test_an_empty_form_says_nothing(what: str) -> None:
     assert read_form(what, unshipped(), {}, UTC).fact is None
+
+
+# -- money ----------------------------------------------------------------------------------
+
+
+def moved(type_: str, **said: Any) -> Entry:
+    said = {"payment_id": "pay-83", "amount": {"amount_minor": 100, "currency": "EUR"}, **said}
+    return Entry(type_, 0, 0, "payment.events", 0, "", "", "", said)
+
+
+def test_r7_money_is_on_its_way_back_until_it_is_told_that_it_went() -> None:
+    facts = [
+        moved(PaymentApproved.TYPE, captured=False),
+        moved(CaptureRequested.TYPE),
+        moved(MoneyArrived.TYPE, how="captured"),
+        moved(VoidRequested.TYPE),  # the capture came first: there is nothing to void any more
+        moved(RefundRequested.TYPE),
+        moved(MoneyReturned.TYPE, how="refunded"),
+    ]
+
+    (asked,), (came,), (owed,), (back,) = (payments(facts[:n]) for n in (2, 4, 5, 6))
+    assert (asked.capturing, asked.going_back) == (100, 0)
+    assert (came.capturing, came.going_back) == (0, 0)
+    assert (owed.captured, owed.going_back) == (100, 100)
+    assert (back.refunded, back.going_back) == (100, 0)
 
 
 # -- sent from a page -------------------------------------------------------------------------
