@@ -13,6 +13,8 @@ from aiokafka import AIOKafkaConsumer
 from services.cli import producer as producer_module
 from services.cli.kafka_server import KafkaServer, LocalKafka, choose_kafka
 from services.cli.producer import Accepted, Producer
+from services.dashboard.web.desk import KafkaDesk
+from services.dashboard.web.parts import Word
 from shared.clock import Timeline
 from shared.decode import Decoder, Reading
 from shared.errors import RefusedStart, TransientError
@@ -67,6 +69,31 @@ async def test_events_are_what_our_services_read_on_the_partition_of_their_subje
             assert where in producer.acknowledged
     assert {event.source for event in read.values()} == {"warehouse-7"}
     assert producer.counts() == {(topic.name, "stock.set.v1"): 40}
+
+
+async def test_what_an_operator_says_at_once_is_on_the_partitions_of_its_subjects(
+    kafka: KafkaServer, topic: Topic
+) -> None:
+    subjects = [stock_subject("SELLER-11", f"LAMP {n}") for n in range(30)]
+    words = [Word(f"said-{s[-2:].strip()}", s, counted(s.partition("/")[2])) for s in subjects]
+    desk = KafkaDesk(kafka.bootstrap_servers, PARTITIONS)
+    await desk.say_all(topic, words, source="dashboard/anna", time=NOON)
+    await desk.close()
+
+    decoder = Decoder("test", [Reading(topic, topic.facts)], PARTITIONS)
+    read: dict[str, Event[StockSet]] = {}
+    async with (
+        asyncio.timeout(20),
+        AIOKafkaConsumer(
+            topic.name, bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest"
+        ) as consumer,
+    ):
+        while len(read) < len(words):
+            event = decoder.decode(await consumer.getone(), Timeline())
+            assert isinstance(event, Event)
+            read[event.id] = event
+    assert {(event.id, event.subject, event.data) for event in read.values()} == set(words)
+    assert {event.source for event in read.values()} == {"dashboard/anna"}
 
 
 async def test_an_event_without_an_id_gets_a_new_one_and_its_ack_says_where_it_lies(

@@ -19,7 +19,7 @@ from services.dashboard.store import Views
 from services.dashboard.web.access import COOKIE
 from services.dashboard.web.follower import Follower
 from services.dashboard.web.index import Index
-from services.dashboard.web.parts import Listeners, Parts, Progress
+from services.dashboard.web.parts import Listeners, Parts, Progress, Word
 from services.dashboard.web.site import site
 from services.fulfillment.app import build as build_fulfillment
 from shared.batch import DeadLetter, Desk, Input, StoredRecord, input_of
@@ -193,6 +193,12 @@ class KeptDesk:
     async def send(self, record: Record) -> int:
         self.sent.append(record)
         return len(self.sent) + 100
+
+    async def say_all(
+        self, topic: Topic, words: Iterable[Word], *, source: str, time: datetime
+    ) -> None:
+        for id_, subject, fact in words:
+            await self.say(topic, fact, id_=id_, source=source, subject=subject, time=time)
 
 
 class Standing:

@@ -1,10 +1,12 @@
 """Signing in and out, and who may do what: every page but these asks for a session."""
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from starlette.datastructures import ImmutableMultiDict, UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -25,6 +27,10 @@ OPEN = ("/sign-in", "/welcome", "/health", "/static")
 """Where nobody has to be signed in: the doors, what a load balancer asks, and files of ours."""
 MAX_FORM_BYTES = 64 * 1024
 """The largest form has the items of the largest order."""
+MAX_UPLOAD_BYTES = 2 * 2**20
+"""Of a form with a file: twice what the most rows of a ship-confirm file have."""
+Form = ImmutableMultiDict[str, str]
+"""The fields of a form by name, of several of a name the last."""
 
 
 def way_in(token: str) -> str:
@@ -115,12 +121,35 @@ async def sign_out(request: Request) -> Response:
     return answer
 
 
-async def sent_form(request: Request, most_bytes: int = MAX_FORM_BYTES) -> Mapping[str, str]:
+async def sent_form(request: Request, most_bytes: int = MAX_FORM_BYTES) -> Form:
     """The fields of a form of ours; refuses what was not sent from a page of this session."""
     form = await _form(request, most_bytes)
+    _check_token(request, form)
+    return form
+
+
+async def sent_upload(request: Request) -> tuple[Form, bytes]:
+    """The fields of a form of ours that takes a file, and the file, empty where none was chosen;
+    refuses what `sent_form` does.
+    """
+    _check_origin(request)
+    body = _at_most(MAX_UPLOAD_BYTES, request)
+    try:
+        sent = await MultiPartParser(request.headers, body, max_files=1, max_fields=10).parse()
+    except (MultiPartException, KeyError) as error:  # KeyError: it has no boundary
+        raise HTTPException(400) from error
+    texts = [(name, value) for name, value in sent.multi_items() if isinstance(value, str)]
+    files = [value for _, value in sent.multi_items() if isinstance(value, UploadFile)]
+    content = b"".join([await each.read() for each in files])
+    await sent.close()
+    form = Form(texts)
+    _check_token(request, form)
+    return form, content
+
+
+def _check_token(request: Request, form: Form) -> None:
     if not hmac.compare_digest(form.get("csrf", "").encode(), session_of(request).csrf.encode()):
         raise HTTPException(403)
-    return form
 
 
 def session_of(request: Request) -> Session:
@@ -137,17 +166,27 @@ def operator_of(request: Request) -> Who:
     return who
 
 
-async def _form(request: Request, most_bytes: int = MAX_FORM_BYTES) -> Mapping[str, str]:
+async def _form(request: Request, most_bytes: int = MAX_FORM_BYTES) -> Form:
     """The fields of a form that a page of this site sent."""
+    _check_origin(request)
+    body = b"".join([chunk async for chunk in _at_most(most_bytes, request)])
+    return Form(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+
+
+def _check_origin(request: Request) -> None:
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         raise HTTPException(403)
-    body = b""
+
+
+async def _at_most(most_bytes: int, request: Request) -> AsyncGenerator[bytes]:
+    """The body of a request as it comes; refuses one that goes on."""
+    size = 0
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > most_bytes:
+        size += len(chunk)
+        if size > most_bytes:
             raise HTTPException(413)
-    return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+        yield chunk
 
 
 async def _session_of(request: Request) -> Session | None:

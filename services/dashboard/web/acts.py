@@ -14,7 +14,8 @@ from services.dashboard.web.order import order_page
 from services.dashboard.web.pages import parts_of
 from shared.events.topics import TOPIC_OF
 
-_KEY = re.compile(r"[0-9a-f]{32}")
+KEY = re.compile(r"[0-9a-f]{32}")
+"""What tells the sendings of one form from those of another."""
 
 
 async def act(request: Request) -> Response:
@@ -28,7 +29,7 @@ async def act(request: Request) -> Response:
     if what not in ACTS or view is None or view.order is None:
         raise HTTPException(404)
     order, now = view.order, parts.now
-    if what not in offered(order, now) or not _KEY.fullmatch(form.get("key", "")):
+    if what not in offered(order, now) or not KEY.fullmatch(form.get("key", "")):
         raise HTTPException(409)
     zone = parts.policies.of(order.marketplace_id).calendar.time_zone
     read = read_form(what, order, form, zone)

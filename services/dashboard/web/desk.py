@@ -6,6 +6,7 @@ from datetime import datetime
 
 from aiokafka import AIOKafkaProducer
 
+from services.dashboard.web.parts import Word
 from shared.decode import Record, partition_of
 from shared.events.envelope import CONTENT_TYPE, Fact, Topic, encode
 from shared.kafka import Servers, asking, producer_of, started
@@ -64,6 +65,26 @@ class KafkaDesk:
                 await self.close()
                 raise
         return int(sent.offset)
+
+    async def say_all(
+        self, topic: Topic, words: Sequence[Word], *, source: str, time: datetime
+    ) -> None:
+        """Tell facts of several subjects, and wait until Kafka has all. Raises TransientError: it
+        may have some of them, and saying the same again under the same ids is harmless.
+        """
+        async with self._turn, asking():
+            producer = await self._opened()
+            try:
+                acks = []
+                for id_, subject, fact in words:
+                    value = encode(fact, id_=id_, source=source, subject=subject, time=time)
+                    at = partition_of(subject, self._partitions)
+                    key = subject.encode()
+                    acks.append(await producer.send(topic.name, value, key, at, headers=_HEADERS))
+                await asyncio.gather(*acks)
+            except BaseException:
+                await self.close()
+                raise
 
     async def _opened(self) -> AIOKafkaProducer:
         if self._producer is None:

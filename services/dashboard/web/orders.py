@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.dashboard.actions import CANCEL_REASONS
+from services.dashboard.web.access import session_of
 from services.dashboard.web.filters import (
     PAGE_SIZE,
     SORTS,
@@ -17,6 +19,7 @@ from services.dashboard.web.filters import (
 )
 from services.dashboard.web.index import Index
 from services.dashboard.web.pages import page, parts_of
+from shared.clock import fresh_token
 from shared.currencies import money
 from shared.urgency import TO_SHIP
 
@@ -74,6 +77,7 @@ async def orders(request: Request) -> Response:
     parts = parts_of(request)
     filter_ = Filter.read(request.query_params)
     shown = [each for each in request.query_params.get("shown", "").split(",") if each][:PAGE_SIZE]
+    operates = session_of(request).who.operates
     listed = list_orders(parts.index, filter_, parts.clock.now_ms(), parts.today_ms(), shown)
     return page(
         request,
@@ -87,6 +91,11 @@ async def orders(request: Request) -> Response:
         sorts=SORT_NAMES,
         source_names=[(each, each.replace("_", "-")) for each in SOURCES],
         first=(filter_.page - 1) * PAGE_SIZE + 1,
+        operates=operates,
+        key=fresh_token(),
+        seller=filter_.seller,
+        marketplaces=sorted(parts.policies.by_marketplace),
+        cancel_reasons=CANCEL_REASONS,
     )
 
 

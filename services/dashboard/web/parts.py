@@ -1,10 +1,10 @@
 """What the pages are made with: put together once per process, handed to every handler."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from services.dashboard.accounts import Accounts
 from services.dashboard.sessions import Sessions
@@ -38,8 +38,21 @@ class Records(Protocol):
         """One record, None where it is not there any more; TransientError while Kafka is away."""
 
 
+class Word(NamedTuple):
+    """A fact that is told: its event's id and subject."""
+
+    id: str
+    subject: str
+    fact: Fact
+
+
 class Desk(Protocol):
     """Takes what operators do, for Kafka."""
+
+    async def say_all(
+        self, topic: Topic, words: Sequence[Word], *, source: str, time: datetime
+    ) -> None:
+        """Tell facts of several subjects; TransientError while Kafka is away."""
 
     async def say(
         self, topic: Topic, fact: Fact, *, id_: str, source: str, subject: str, time: datetime

@@ -25,6 +25,7 @@ from services.dashboard.web.pages import STALE_S, away, page, parts_of
 from services.dashboard.web.parts import Parts
 from services.dashboard.web.record import record
 from services.dashboard.web.reports import download, reports
+from services.dashboard.web.several import cancel, ship_confirm
 from services.dashboard.web.stock import sku, stock
 from services.dashboard.web.traffic import policies, traffic
 from shared.errors import TransientError
@@ -59,6 +60,8 @@ async def health(request: Request) -> Response:
 ROUTES = [
     Route("/", overview),
     Route("/orders", orders),
+    Route("/several/ship-confirm", ship_confirm, methods=["POST"]),
+    Route("/several/cancel", cancel, methods=["POST"]),
     Route("/orders/{order_id}", order),
     Route("/orders/{order_id}/{act}", act, methods=["POST"]),
     Route("/stock", stock),
