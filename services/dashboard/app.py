@@ -1,5 +1,7 @@
 """The dashboard's projection, put together; its pages are served by a process of their own."""
 
+from dataclasses import replace
+
 from services.dashboard.decisions import Told, decide
 from services.dashboard.letters import LETTERS, letter_event
 from services.dashboard.state import View, evolve
@@ -19,6 +21,9 @@ from shared.events.payment import PAYMENT_EVENTS
 from shared.service import Service
 from shared.worker import run
 
+LEVELS = replace(STOCK_LEVELS, counted=False)
+"""Several partitions tell of a SKU, and overtake one another: each version counts, however late."""
+
 
 def build() -> Service[View]:
     """The service: it reads all that the others publish, and what its pages say of dead letters."""
@@ -30,7 +35,7 @@ def build() -> Service[View]:
             Reading(INVENTORY_EVENTS, every=Told),
             Reading(DEADLINES_EVENTS, every=Told),
             Reading(NOTICES, every=Told),
-            Reading(STOCK_LEVELS, (StockLevelChanged, StockDepleted)),
+            Reading(LEVELS, (StockLevelChanged, StockDepleted)),
             Reading(LETTERS, read=letter_event),
             Reading(DASHBOARD_EVENTS, (LetterReplayed, LetterDiscarded)),
         ),

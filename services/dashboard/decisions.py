@@ -101,6 +101,9 @@ def decide(state: View | None, received: Received, _policies: Policies) -> Facts
         case Told() as told:
             return _told(received, told)
         case StockLevelChanged() as level:
+            before = state.level if state else None
+            if before is not None and before.has_seen(level.level_version):
+                return ()
             return [_level_shown(event, level)]
         case Kept() as kept:
             letter = kept.letter.model_copy(update={"kept_at": received.at})

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
+from shared.clock import from_ms
 from shared.documents import State
 from shared.events.envelope import Fact, OpenDeadline
 from shared.events.fields import Instant, Model, SellerId, Sku
@@ -19,6 +20,10 @@ MAX_CHANGES = 100
 """Changes of one SKU's level that are shown, the last ones."""
 MAX_HANDLED = 20
 """What people did with one dead letter, the last of it: it is replayed once, or a few times."""
+
+MAX_GAPS = 100
+"""Runs of versions of one SKU that are waited for: of more, records are missing for good, and the
+first ones are given up."""
 
 Kind = Literal["order", "stock", "letter"]
 
@@ -55,11 +60,20 @@ class Change(NamedTuple):
     cause_source: str
 
 
-class Level(Model):
-    """A SKU's units now.
+class Gap(NamedTuple):
+    """Versions of a level that were not seen, the first and the last of them."""
 
-    `opening_*` are those before the first change that was seen, `changed_*` what all changes since
-    add up to; of `missed` versions the changes were not seen.
+    first: int
+    last: int
+
+
+class Level(Model):
+    """A SKU's units now, at its highest `version`.
+
+    Several partitions change the stock of a SKU, each tells it when it comes to it, and so a change
+    may overtake others: `gaps` are the versions between that are still to come. `opening_*` are the
+    units before the `first` version that was seen, `changed_*` what all that were seen add up to;
+    `missed` versions are waited for no more.
     """
 
     seller_id: SellerId
@@ -69,27 +83,39 @@ class Level(Model):
     available: int
     reserved: int
     changed_at: Instant
+    first: int
     opening_on_hand: int
     opening_reserved: int
     changed_on_hand: int
     changed_reserved: int
+    gaps: Annotated[tuple[Gap, ...], Field(max_length=MAX_GAPS)] = ()
     missed: int = 0
     changes: Annotated[tuple[Change, ...], Field(max_length=MAX_CHANGES)] = ()
 
     @property
+    def unseen(self) -> int:
+        """How many changes since the first one were not seen."""
+        return self.missed + sum(gap.last - gap.first + 1 for gap in self.gaps)
+
+    @property
     def adds_up(self) -> bool | None:
         """P1: units are available or reserved, none of both below zero, and the changes make them;
-        None where changes were missed.
+        None where changes were not seen.
         """
         units = self.on_hand == self.available + self.reserved
         if not units or min(self.on_hand, self.available, self.reserved) < 0:
             return False
-        if self.missed:
+        if self.unseen:
             return None
         return (self.on_hand, self.reserved) == (
             self.opening_on_hand + self.changed_on_hand,
             self.opening_reserved + self.changed_reserved,
         )
+
+    def has_seen(self, version: int) -> bool:
+        """Whether a version is in it, or waited for no more."""
+        between = self.first <= version <= self.version
+        return between and not any(gap.first <= version <= gap.last for gap in self.gaps)
 
 
 class Letter(Model):
@@ -184,13 +210,13 @@ class HandledShown(Fact):
     handled: Handled
 
 
-def evolve(state: View | None, fact: Fact, time: datetime) -> View:
+def evolve(state: View | None, fact: Fact, _time: datetime) -> View:
     """The view after a fact."""
     match fact:
         case FactShown():
             return _with_entry(state or View(kind="order"), fact)
         case LevelShown():
-            level = _level(state.level if state else None, fact, time)
+            level = _level(state.level if state else None, fact)
             return View(kind="stock", level=level)
         case LetterShown():
             known = state or View(kind="letter")
@@ -220,39 +246,65 @@ def _with_entry(view: View, fact: FactShown) -> View:
     return view.model_copy(update=changes)
 
 
-def _level(known: Level | None, fact: LevelShown, time: datetime) -> Level:
+def _level(known: Level | None, fact: LevelShown) -> Level:
+    """The level with one change more; the same whichever of some changes comes first."""
     change = fact.change
-    before = known or _before(fact, time)
-    return before.model_copy(
-        update={
+    level = known or _before(fact)
+    update: dict[str, Any] = {
+        "changed_on_hand": level.changed_on_hand + change.on_hand_change,
+        "changed_reserved": level.changed_reserved + change.reserved_change,
+        "changes": tuple(sorted((*level.changes, change)))[-MAX_CHANGES:],
+        **_without(level, change.version),
+    }
+    if change.version > level.version:
+        update |= {
             "version": change.version,
             "on_hand": change.on_hand,
             "available": fact.available,
             "reserved": change.reserved,
-            "changed_at": time,
-            "changed_on_hand": before.changed_on_hand + change.on_hand_change,
-            "changed_reserved": before.changed_reserved + change.reserved_change,
-            "missed": before.missed + change.version - before.version - 1,
-            "changes": (*before.changes, change)[-MAX_CHANGES:],
+            "changed_at": from_ms(change.time_ms),
         }
-    )
+    if change.version <= level.first:
+        update |= {
+            "first": change.version,
+            "opening_on_hand": change.on_hand - change.on_hand_change,
+            "opening_reserved": change.reserved - change.reserved_change,
+        }
+    return level.model_copy(update=update)
 
 
-def _before(fact: LevelShown, time: datetime) -> Level:
-    """The level before the first change that is seen."""
+def _without(level: Level, version: int) -> dict[str, Any]:
+    """What is still to come, once a version came: within a gap, or beyond an end."""
+    gaps = [*level.gaps, Gap(level.version + 1, version - 1), Gap(version + 1, level.first - 1)]
+    split = [
+        part
+        for gap in gaps
+        for part in (
+            [Gap(gap.first, version - 1), Gap(version + 1, gap.last)]
+            if gap.first <= version <= gap.last
+            else [gap]
+        )
+    ]
+    left = sorted(gap for gap in split if gap.first <= gap.last)
+    given_up = left[: max(len(left) - MAX_GAPS, 0)]
+    missed = sum(gap.last - gap.first + 1 for gap in given_up)
+    return {"gaps": tuple(left[len(given_up) :]), "missed": level.missed + missed}
+
+
+def _before(fact: LevelShown) -> Level:
+    """The level before the first change that is seen: of its version, and with none of it."""
     change = fact.change
-    on_hand = change.on_hand - change.on_hand_change
-    reserved = change.reserved - change.reserved_change
     return Level(
         seller_id=fact.seller_id,
         sku=fact.sku,
         version=change.version - 1,
-        on_hand=on_hand,
-        available=on_hand - reserved,
-        reserved=reserved,
-        changed_at=time,
-        opening_on_hand=on_hand,
-        opening_reserved=reserved,
+        first=change.version,
+        on_hand=0,
+        available=0,
+        reserved=0,
+        changed_at=from_ms(change.time_ms),
+        opening_on_hand=0,
+        opening_reserved=0,
         changed_on_hand=0,
         changed_reserved=0,
     )

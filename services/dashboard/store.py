@@ -103,9 +103,9 @@ def _stock_ops(partition: int, subject: str, before: View | None, view: View) ->
     line = view.level.model_dump_json(exclude={"changes"})
     yield Op("HSET", key(partition, "stock"), (subject, line))
     yield _changed(partition, f"stock {subject}")
-    seen = before.level.version if before and before.level else 0
+    known = before.level.changes if before and before.level else ()
     for change in view.level.changes:
-        if change.version > seen and person_of(change.cause_source):
+        if change not in known and person_of(change.cause_source):
             yield _append(partition, "acts", (subject, _act(change)), MAX_ACTS)
 
 

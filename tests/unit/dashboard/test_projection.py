@@ -6,6 +6,8 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from services.dashboard.app import build
@@ -14,6 +16,7 @@ from services.dashboard.letters import letter_event
 from services.dashboard.rows import row_of
 from services.dashboard.state import (
     KEPT_FIRST,
+    MAX_GAPS,
     MAX_TIMELINE,
     Change,
     Entry,
@@ -29,15 +32,17 @@ from shared.batch import DeadLetter, StoredRecord
 from shared.clock import Timeline, to_ms
 from shared.decode import Decoder
 from shared.events.envelope import Event
+from shared.events.inventory import STOCK_LEVELS, StockLevelChanged
 from shared.events.notices import NOTICES, NoticeRequested
 from shared.events.parking import EventDecided
 from shared.events.payment import PAYMENT_EVENTS, VerificationStarted
 from shared.events.topics import PUBLISHED
+from shared.events.warehouse import stock_subject
 from shared.kafka import DEAD_LETTERS
 from shared.policy import Policies
 from shared.redis import connect
 from shared.service import Received
-from tests.support.orders import BUYER, ORDER_ID, PURCHASED, SELLER, archived, unshipped
+from tests.support.orders import BUYER, KETTLE, ORDER_ID, PURCHASED, SELLER, archived, unshipped
 from tests.support.screen import PARTITIONS, Teller, project
 from tests.unit.dashboard.conftest import LATE, NOW, SHIPPED, TOLD
 
@@ -184,7 +189,8 @@ def level(*changes: tuple[int, int, int, int, int]) -> Level:
     """After (version, change on hand, change reserved, on hand, reserved)."""
     view: View | None = None
     for version, on_hand_change, reserved_change, on_hand, reserved in changes:
-        change = Change(version, 0, on_hand_change, reserved_change, on_hand, reserved, "", "")
+        at_ms = to_ms(PURCHASED) + version
+        change = Change(version, at_ms, on_hand_change, reserved_change, on_hand, reserved, "", "")
         available = change.on_hand - change.reserved
         shown = LevelShown(seller_id=SELLER, sku="TEA", available=available, change=change)
         view = evolve(view, shown, PURCHASED)
@@ -208,6 +214,77 @@ def test_p1_a_level_adds_up_where_its_changes_make_it(
     changes: list[tuple[int, int, int, int, int]], adds_up: bool | None
 ) -> None:
     assert level(*changes).adds_up is adds_up
+
+
+SOLD = [
+    (4, 9, 0, 9, 0),
+    (5, 0, 4, 9, 4),
+    (6, 0, 1, 9, 5),
+    (7, -4, -4, 5, 1),
+    (8, 0, 2, 5, 3),
+    (9, 2, 0, 7, 3),
+]
+
+
+@given(st.permutations(SOLD))
+def test_p1_a_level_is_the_same_however_its_changes_overtake_one_another(
+    changes: list[tuple[int, int, int, int, int]],
+) -> None:
+    told = level(*changes)
+
+    assert told == level(*SOLD)
+    assert (told.version, told.first, told.unseen, told.adds_up) == (9, 4, 0, True)
+    assert [change.version for change in told.changes] == [4, 5, 6, 7, 8, 9]
+
+
+@given(st.permutations(SOLD), st.integers(1, 5))
+def test_p1_what_is_still_to_come_is_known_to_the_version(
+    changes: list[tuple[int, int, int, int, int]], n: int
+) -> None:
+    told, came = level(*changes[:n]), {version for version, *_ in changes[:n]}
+
+    between = range(min(came), max(came) + 1)
+    assert {version for version in range(1, 20) if told.has_seen(version)} == came
+    assert told.unseen == len(between) - len(came)
+
+
+def test_p1_of_too_many_gaps_the_first_are_given_up_and_counted() -> None:
+    every_other = [(2 * n, 0, 0, 9, 0) for n in range(1, MAX_GAPS + 4)]
+
+    told = level(*every_other)
+
+    assert (len(told.gaps), told.missed, told.unseen) == (MAX_GAPS, 2, MAX_GAPS + 2)
+    assert told.has_seen(3), "it is waited for no more"
+    assert told.adds_up is None
+
+
+@pytest.mark.asyncio
+async def test_p1_levels_that_several_partitions_tell_are_all_counted_and_each_once(
+    morning: str,
+) -> None:
+    teller, subject = Teller(), stock_subject(SELLER, KETTLE)
+    for version, moved, taken, on_hand, reserved in (SOLD[1], SOLD[0], SOLD[2]):
+        changed = StockLevelChanged(
+            seller_id=SELLER,
+            sku=KETTLE,
+            on_hand=on_hand,
+            available=on_hand - reserved,
+            reserved=reserved,
+            on_hand_change=moved,
+            reserved_change=taken,
+            level_version=version,
+        )
+        teller.say(STOCK_LEVELS, changed, subject, PURCHASED, version)
+    redis = connect(other_database(morning))
+
+    await project(redis, [*teller.records, *teller.records])
+
+    view = await Views(redis, PARTITIONS).view(subject)
+    assert view is not None
+    assert view.level is not None
+    assert (view.level.version, view.level.reserved, view.level.adds_up) == (6, 5, True)
+    await redis.flushdb()
+    await redis.aclose()
 
 
 def test_r3_the_timeline_of_a_pending_order_names_no_price() -> None:
