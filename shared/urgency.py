@@ -22,6 +22,11 @@ def ship_by(order: Order) -> datetime:
     return order.ship_window.latest
 
 
+def is_late(promised: datetime, at: datetime) -> bool:
+    """Whether a ship-by date has passed: at its very instant it has, as its deadline says (R12)."""
+    return at >= promised
+
+
 def urgency(order: Order) -> tuple[datetime, datetime, str]:
     """Sorts orders by urgency, the most urgent first: by ship-by date, then by purchase."""
     return ship_by(order), order.purchase_date, order.order_id
@@ -35,7 +40,7 @@ def days_past_promise(order: Order, at: datetime, policy: Policy) -> int:
     """
     promised, calendar = ship_by(order), policy.calendar
     days = (calendar.local_date(at) - calendar.local_date(promised)).days + DUE_TODAY
-    return max(days, 0) if at >= promised else days
+    return max(days, 0) if is_late(promised, at) else days
 
 
 def on_verge_of_late(order: Order, at: datetime, policy: Policy) -> bool:

@@ -7,7 +7,8 @@ subjects that changed, which tells whoever holds a copy of the lists what to rea
 `handled` and `acts` (what people did with dead letters, and what came of what they did else).
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -21,7 +22,7 @@ from shared.events.dashboard import letter_subject, person_of
 from shared.events.deadlines import DeadlineReached
 from shared.events.fulfillment import RequestRefused
 from shared.events.inventory import STOCK_LEVELS, StockLevelChanged
-from shared.redis import SCAN_COUNT, Pipeline
+from shared.redis import SCAN_COUNT, Pipeline, Script
 
 MAX_CHANGES = 10_000
 """Changes of a partition that are kept: whoever is further behind reads all rows anew."""
@@ -38,6 +39,8 @@ MAX_READ = 2_000
 
 REFUSED = RequestRefused.TYPE
 REACHED = DeadlineReached.TYPE
+
+_WHERE = Script(Path(__file__).with_name("where.lua"))
 
 STREAMS = ("changes", "letters", "refused", "reached", "handled", "acts")
 
@@ -149,13 +152,21 @@ def _append(partition: int, stream: str, what: object, most: int) -> Op:
 BEGIN = "0-0"
 """Before the first entry of a stream."""
 
-At = dict[str, str]
-"""How far a reader is, by stream: the id of the last entry that it has."""
+
+class At(NamedTuple):
+    """How far a reader is: the id of the last entry that it has, by stream, and in which run of
+    Redis and after which commit of the partition.
+    """
+
+    entries: Mapping[str, str]
+    run: str
+    commit: int
 
 
 class News(NamedTuple):
     """What a partition has new: the subjects that changed, what came by stream, and how far this
-    reaches. `lost` says that something lies between, and all has to be read anew.
+    reaches. `lost` says that something lies between, or is not so any more because Redis went back,
+    and all has to be read anew.
     """
 
     changed: Sequence[str]
@@ -189,12 +200,12 @@ class Views:
     async def ends(self, partition: int) -> At:
         """Where a partition's streams end: who reads all lists after this misses nothing."""
         pipeline = Pipeline(self._redis)
+        _WHERE.queue(pipeline, [key(partition, "meta")])
         for stream in STREAMS:
             pipeline.queue("XREVRANGE", key(partition, stream), "+", "-", "COUNT", 1)
-        return {
-            stream: last[0][0].decode() if last else BEGIN
-            for stream, last in zip(STREAMS, await pipeline.run(), strict=True)
-        }
+        where, *lasts = await pipeline.run()
+        ends = (last[0][0].decode() if last else BEGIN for last in lasts)
+        return At(dict(zip(STREAMS, ends, strict=True)), *_where(where))
 
     async def every(self, partition: int, name: str) -> AsyncIterator[list[tuple[str, bytes]]]:
         """All rows of a hash, some at a time, each maybe twice."""
@@ -212,7 +223,7 @@ class Views:
 
     async def kept(self, partition: int, stream: str, until: At) -> list[bytes]:
         """What a stream still has, up to where a reader begins to follow it."""
-        entries = await self._one("XRANGE", key(partition, stream), "-", until[stream])
+        entries = await self._one("XRANGE", key(partition, stream), "-", until.entries[stream])
         return [value for _, fields in entries for value in fields.values()]
 
     async def news(self, at: Sequence[At]) -> list[News]:
@@ -220,12 +231,16 @@ class Views:
         pipeline = Pipeline(self._redis)
         for partition, known in enumerate(at):
             keys = [key(partition, stream) for stream in STREAMS]
+            _WHERE.queue(pipeline, [key(partition, "meta")])
             pipeline.queue("XRANGE", keys[0], "-", "+", "COUNT", 1)
             pipeline.queue("XREVRANGE", keys[0], "+", "-", "COUNT", 1)
-            ids = [known[stream] for stream in STREAMS]
+            ids = [known.entries[stream] for stream in STREAMS]
             pipeline.queue("XREAD", "COUNT", MAX_READ, "STREAMS", *keys, *ids)
         replies = iter(await pipeline.run())
-        return [_news(known, next(replies), next(replies), next(replies) or []) for known in at]
+        return [
+            _news(known, _where(next(replies)), next(replies), next(replies), next(replies) or [])
+            for known in at
+        ]
 
     async def _one(self, *command: str | int) -> Any:
         pipeline = Pipeline(self._redis)
@@ -233,11 +248,17 @@ class Views:
         return (await pipeline.run())[0]
 
 
-def _news(known: At, first: Any, last: Any, read: Any) -> News:
+def _where(reply: Sequence[bytes]) -> tuple[str, int]:
+    run, commit = reply
+    return run.decode(), int(commit)
+
+
+def _news(known: At, where: tuple[str, int], first: Any, last: Any, read: Any) -> News:
     """Whether entries are missing shows in the changes alone: each of the others comes with one,
     or, of a letter, is of no weight.
     """
-    changes, at = known[STREAMS[0]], dict(known)
+    changes, at = known.entries[STREAMS[0]], dict(known.entries)
+    run, commit = where
     came: dict[str, list[bytes]] = {stream: [] for stream in STREAMS}
     for name, entries in read:
         stream = name.decode().rpartition(":")[2]
@@ -246,7 +267,8 @@ def _news(known: At, first: Any, last: Any, read: Any) -> News:
     emptied = changes != BEGIN and (not last or _place(last[0][0]) < _place(changes))
     overtaken = changes != BEGIN and bool(first) and _place(first[0][0]) > _place(changes)
     changed = dict.fromkeys(what.decode() for what in came.pop(STREAMS[0]))
-    return News([*changed], came, at, emptied or overtaken)
+    gone_back = run != known.run or commit < known.commit
+    return News([*changed], came, At(at, run, commit), emptied or overtaken or gone_back)
 
 
 def _place(entry_id: bytes | str) -> tuple[int, int]:

@@ -19,15 +19,16 @@ STATUSES: tuple[str, ...] = get_args(OrderStatus)
 _TO_SHIP = f"({', '.join(map(repr, sorted(TO_SHIP)))})"
 
 URGENCIES: Mapping[str, str] = {
-    "late": f"status IN {_TO_SHIP} AND ship_by_ms < :now",
-    "today": f"status IN {_TO_SHIP} AND ship_by_ms >= :now AND ship_by_ms <= {{today}}",
+    "late": f"status IN {_TO_SHIP} AND ship_by_ms <= :now",
+    "today": f"status IN {_TO_SHIP} AND ship_by_ms > :now AND ship_by_ms <= {{today}}",
     "open": f"status IN {_TO_SHIP}",
-    "ending": f"status IN {_TO_SHIP} AND warn_ms = 0 AND cancel_ms > 0",
+    "ending": f"status IN {_TO_SHIP} AND warn_ms <= :now AND cancel_ms > 0",
     "asked": "cancel_asked = 1",
     "returns": "returns_open > 0",
     "stuck": "stuck != ''",
 }
-"""What a seller is to do first, as SQL; `today` is when the marketplace's day ends."""
+"""What a seller is to do first, as SQL of what `shared/urgency.py` says; `today` is when the
+marketplace's day ends; `warn_ms` is 0 once the seller was warned."""
 SOURCES: tuple[str, ...] = tuple(
     f"{channel} {site}"
     for channel in ("organic", "advertisement", "direct")

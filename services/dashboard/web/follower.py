@@ -1,7 +1,8 @@
 """Keeps an index in step with what the projection writes to Redis.
 
-At the start, and where it can not know what it missed, it reads a partition's lists whole; then,
-several times a second and in one trip for all partitions, what changed since.
+At the start, where it can not know what it missed, and where Redis may have gone back, it reads a
+partition's lists whole; else, several times a second and in one trip for all partitions, what
+changed since.
 """
 
 import asyncio
@@ -67,14 +68,16 @@ class Follower:
         self._looked_at_s = time.monotonic()
 
     async def _read_all(self, partition: int) -> At:
+        """What was there is shown until all of it is read."""
         at = await self._views.ends(partition)
+        orders = [row async for rows in self._views.every(partition, "orders") for row in rows]
+        stock = [row async for rows in self._views.every(partition, "stock") for row in rows]
+        kept = {each: await self._views.kept(partition, each, at) for each in STREAMS[1:]}
         self._index.clear(partition)
-        async for rows in self._views.every(partition, "orders"):
-            self._index.put_orders(partition, rows)
-        async for rows in self._views.every(partition, "stock"):
-            self._index.put_stock(partition, rows)
-        for stream in STREAMS[1:]:
-            self._index.add(partition, stream, await self._views.kept(partition, stream, at))
+        self._index.put_orders(partition, orders)
+        self._index.put_stock(partition, stock)
+        for stream, values in kept.items():
+            self._index.add(partition, stream, values)
         return at
 
     async def _take(self, partition: int, news: News) -> None:

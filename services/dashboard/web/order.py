@@ -1,6 +1,8 @@
 """One order: what it is, what it waits for, its money, and its whole timeline (R22)."""
 
 from collections.abc import Mapping, Sequence
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -16,7 +18,7 @@ from services.dashboard.actions import (
     offered,
 )
 from services.dashboard.rows import stuck_reasons
-from services.dashboard.state import KEPT_FIRST, MAX_TIMELINE, Entry, View
+from services.dashboard.state import KEPT_FIRST, MAX_TIMELINE, Entry, View, place_in_time
 from services.dashboard.web import show
 from services.dashboard.web.access import session_of
 from services.dashboard.web.index import Index
@@ -224,22 +226,74 @@ def people(order_: Order, *, masked: bool) -> dict[str, list[str]]:
 
 
 def timeline(view: View, partition: int, *, geared: bool = False) -> list[TimelineLine]:
-    """All facts, by their time; at the same instant the cause before what it led to.
-
-    They lie on several topics, so offsets tell the order only within one. In a `geared` clock's
-    time milliseconds on the way are hours: how late a fact came says nothing.
+    """All facts, as they came about. In a `geared` clock's time milliseconds on the way are hours:
+    how late a fact came says nothing.
     """
     entries = [_unpriced(e) for e in view.timeline] if is_hidden(view.order) else view.timeline
-    by_id = {entry.id: entry for entry in entries}
-
-    def depth(entry: Entry, seen: int = 0) -> int:
-        cause = by_id.get(entry.cause)
-        return 1 + depth(cause, seen + 1) if cause and seen < len(by_id) else 0
-
-    ordered = sorted(entries, key=lambda e: (e.time_ms, depth(e), e.topic, e.offset))
+    ordered = in_order(entries)
     place = {entry.id: nth for nth, entry in enumerate(ordered, 1)}
     lines = [_line(nth, entry, place, partition) for nth, entry in enumerate(ordered, 1)]
     return [line._replace(late="") for line in lines] if geared else lines
+
+
+def in_order(entries: Sequence[Entry]) -> list[Entry]:
+    """By time, as far as nothing comes before what it came of.
+
+    That is its cause, and what lies before it on its topic, since a publisher counts its facts. A
+    deadline is over at its own time, however late it was armed: it follows the last fact of its
+    publisher before its effect, or, without one, the first.
+    """
+    by_id = {entry.id: entry for entry in entries}
+    journals: dict[str, list[Entry]] = {}
+    for entry in sorted(entries, key=lambda each: each.offset):
+        journals.setdefault(entry.topic, []).append(entry)
+    came_of: CameOf = {_record(entry): set() for entry in entries}
+    for entry in entries:
+        if cause := by_id.get(entry.cause):
+            came_of[_record(entry)].add(_record(cause))
+    for journal in journals.values():
+        for earlier, later in pairwise(journal):
+            came_of[_record(later)].add(_record(earlier))
+    for entry in journals.get(DEADLINES_EVENTS.name, ()):
+        journal = journals.get(f"{entry.said.get('publisher')}.events", [])
+        effect = next((n for n, each in enumerate(journal) if each.cause == entry.id), 1)
+        came_of[_record(entry)].update(map(_record, journal[:effect][-1:]))
+    return _first_things_first({_record(entry): entry for entry in entries}, came_of)
+
+
+RecordAt = tuple[str, int]
+"""Where an entry's record lies: its topic and offset; an order's are on one partition."""
+CameOf = dict[RecordAt, set[RecordAt]]
+
+
+def _record(entry: Entry) -> RecordAt:
+    return entry.topic, entry.offset
+
+
+def _first_things_first(entries: Mapping[RecordAt, Entry], came_of: CameOf) -> list[Entry]:
+    """Each entry once all that it came of is there, of those the earliest; what goes in a circle,
+    by time.
+    """
+    left = {at: set(causes) for at, causes in came_of.items()}
+    leads_to: dict[RecordAt, list[RecordAt]] = {}
+    for at, causes in came_of.items():
+        for cause in causes:
+            leads_to.setdefault(cause, []).append(at)
+    ready = [place_in_time(entries[at]) for at, causes in left.items() if not causes]
+    heapify(ready)
+    ordered: list[Entry] = []
+    while left:
+        _, topic, offset = heappop(ready) if ready else min(place_in_time(entries[a]) for a in left)
+        at = topic, offset
+        if left.pop(at, None) is None:
+            continue
+        ordered.append(entries[at])
+        for effect in leads_to.get(at, ()):
+            if effect in left:
+                left[effect].discard(at)
+                if not left[effect]:
+                    heappush(ready, place_in_time(entries[effect]))
+    return ordered
 
 
 def _line(nth: int, entry: Entry, place: Mapping[str, int], partition: int) -> TimelineLine:

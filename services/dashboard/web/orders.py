@@ -19,9 +19,9 @@ from services.dashboard.web.filters import (
 )
 from services.dashboard.web.index import Index
 from services.dashboard.web.pages import page, parts_of
-from shared.clock import fresh_token
+from shared.clock import fresh_token, from_ms
 from shared.currencies import money
-from shared.urgency import TO_SHIP
+from shared.urgency import TO_SHIP, is_late
 
 SKUS_SHOWN = 3
 
@@ -138,7 +138,7 @@ def line_of(row: Any, now_ms: int) -> OrderLine:
     """A row as the list shows it."""
     skus = [sku for sku in row["skus"].split("\n") if sku]
     to_ship = row["status"] in TO_SHIP
-    late = to_ship and row["ship_by_ms"] < now_ms
+    late = to_ship and is_late(from_ms(row["ship_by_ms"]), from_ms(now_ms))
     return OrderLine(
         order_id=row["order_id"],
         status=row["status"],

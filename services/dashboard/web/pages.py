@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import jinja2
 from starlette.requests import Request
@@ -73,7 +73,7 @@ def page(
 
 
 def _frame(request: Request, parts: Parts, now_ms: int) -> Mapping[str, Any]:
-    path, query = request.url.path, request.url.query
+    path, query = quote(request.scope["path"]), request.url.query
     wall_ms = parts.clock.wall_ms()
     stale_s = parts.follower.stale_s
     return {

@@ -89,6 +89,40 @@ async def test_an_emptied_redis_is_read_anew(copy: Copy) -> None:
     assert copy.status_of(LATE) == "Pending"
 
 
+async def test_a_redis_that_went_back_is_noticed_though_its_streams_went_on(copy: Copy) -> None:
+    teller = Teller()
+    await place(copy, teller, LATE)
+    before = {name: await copy.redis.dump(name) async for name in copy.redis.scan_iter()}
+    await release(copy, teller, LATE)
+    await copy.follower.look()
+    assert copy.status_of(LATE) == "Unshipped"
+
+    for name, value in before.items():
+        assert value is not None
+        await copy.redis.restore(name, 0, value, replace=True)
+    stream = key(partition_of(LATE, PARTITIONS), "changes")
+    await copy.redis.xadd(stream, {"of": "order of another life"})
+    await copy.follower.look()
+
+    assert copy.status_of(LATE) == "Pending"
+    assert "everything" in copy.heard
+
+
+async def test_another_run_of_redis_is_read_anew(copy: Copy, redis_of_its_own: LocalRedis) -> None:
+    await place(copy, Teller(), LATE)
+    await copy.follower.look()
+    copy.index.clear(partition_of(LATE, PARTITIONS))  # what only all of it brings back
+
+    redis_of_its_own.stop()
+    with pytest.raises(TransientError):
+        await copy.follower.look()
+    redis_of_its_own.start()
+    await copy.follower.look()
+
+    assert copy.status_of(LATE) == "Pending"
+    assert "everything" in copy.heard
+
+
 async def test_who_is_too_far_behind_reads_all_anew(copy: Copy) -> None:
     teller = Teller()
     await place(copy, teller, LATE)

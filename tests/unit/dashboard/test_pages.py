@@ -1,6 +1,8 @@
 """The pages, as a browser without JavaScript gets them."""
 
 import re
+from html import unescape
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
@@ -8,9 +10,12 @@ import pytest
 from services.dashboard.app import build
 from services.dashboard.web.site import HEADERS, ROUTES, site
 from shared.errors import TransientError
+from shared.events.inventory import STOCK_LEVELS
 from shared.events.topics import TOPICS
+from shared.events.warehouse import stock_subject
+from shared.redis import connect
 from tests.support.orders import KETTLE, SELLER, TRACKING
-from tests.support.screen import Screen, open_screen
+from tests.support.screen import Screen, Teller, open_screen, project
 from tests.unit.dashboard.conftest import (
     CANCELED,
     LATE,
@@ -20,6 +25,7 @@ from tests.unit.dashboard.conftest import (
     REFUSED,
     SHIPPED,
     TOLD,
+    level,
 )
 
 pytestmark = pytest.mark.asyncio
@@ -370,3 +376,23 @@ async def test_r24_policies_are_told_in_sentences(screen: Screen) -> None:
 async def test_every_topic_of_ours_is_shown(screen: Screen) -> None:
     read = {reading.topic.name for reading in build().reads}
     assert {topic.name for topic in TOPICS if topic.publisher} <= read
+
+
+@pytest.mark.parametrize("sku", ["50% OFF", "A/B", "A #1?b=c", "%2F", "50%/A//B"])
+async def test_the_page_of_a_sku_is_live_at_its_own_address_whatever_its_name(
+    morning: str, sku: str
+) -> None:
+    teller, subject = Teller(), stock_subject(SELLER, sku)
+    teller.say(STOCK_LEVELS, level(sku, 1, 7, 7, 0), subject, NOW, 1)
+    redis = connect(f"{morning.removesuffix('/0')}/2")
+    await project(redis, teller.records)
+    async with open_screen(f"{morning.removesuffix('/0')}/2", NOW) as screen:
+        (link,) = re.findall(r'href="(/stock/[^"]+)"', await screen.get("/stock"))
+        page = await screen.get(unescape(link))
+        (again,) = re.findall(r'hx-get="([^"]+)"', page)
+        (live,) = re.findall(r'hx-sse:connect="/live[?]([^"]+)"', page)
+
+        assert sku in unescape(await screen.get(unescape(again)))
+        assert parse_qsl(unescape(live)) == [("of", f"stock {subject}")]
+    await redis.flushdb()
+    await redis.aclose()

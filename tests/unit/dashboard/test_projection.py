@@ -26,7 +26,7 @@ from services.dashboard.state import (
     evolve,
 )
 from services.dashboard.store import Views
-from services.dashboard.web.order import timeline
+from services.dashboard.web.order import in_order, timeline
 from services.dashboard.web.words import WORDS, words_of
 from shared.batch import DeadLetter, StoredRecord
 from shared.clock import Timeline, to_ms
@@ -108,6 +108,41 @@ def test_a_timeline_keeps_its_first_and_its_last_facts_and_counts_the_rest() -> 
     assert (len(offsets), view.told) == (MAX_TIMELINE, MAX_TIMELINE + 7)
     assert offsets[: KEPT_FIRST + 1] == [*range(KEPT_FIRST), KEPT_FIRST + 7]
     assert offsets[-1] == MAX_TIMELINE + 6
+
+
+OURS = "fulfillment.events"
+LATE_PLACED = (
+    # placed an hour after its purchase: the hold was over when it was armed
+    Entry("order.held.v1", 3_600, 0, OURS, 4, "held", "shop-1", "shop", {}),
+    Entry("order.condition_met.v1", 3_600, 0, OURS, 5, "stock", "kept", "", {}),
+    Entry("stock.reserved.v1", 3_600, 0, "inventory.events", 9, "kept", "shop-1", "shop", {}),
+    Entry(
+        "deadline.reached.v1", 1_800, 0, "deadlines.events", 2, "over", "", "",
+        {"publisher": "fulfillment", "kind": "hold"},
+    ),
+    Entry("order.unshipped.v1", 3_600, 0, OURS, 6, "free", "over", "", {}),
+    Entry("notice.requested.v1", 3_600, 0, "notices", 1, "told", "over", "", {}),
+    Entry("order.shipment_late.v1", 9_000, 0, OURS, 7, "late", "none", "", {}),
+)  # fmt: skip
+
+
+@given(st.permutations(LATE_PLACED))
+def test_r22_nothing_is_shown_before_what_it_came_of(entries: list[Entry]) -> None:
+    shown = [entry.id for entry in in_order(entries)]
+
+    assert shown == ["held", "kept", "stock", "over", "free", "told", "late"]
+
+
+def test_r22_a_deadline_without_effect_follows_what_began_its_publishers_facts() -> None:
+    without = [entry for entry in LATE_PLACED if entry.id in {"over", "held", "stock"}]
+
+    assert [entry.id for entry in in_order(without)] == ["held", "over", "stock"]
+
+
+def test_r22_what_goes_in_a_circle_is_shown_by_time() -> None:
+    first, second = (Entry("x", n, 0, f"{n}.events", 0, str(n), str(3 - n), "", {}) for n in (1, 2))
+
+    assert in_order([second, first]) == [first, second]
 
 
 def test_an_archived_order_is_in_no_list_and_lingers() -> None:
