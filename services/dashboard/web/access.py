@@ -19,7 +19,7 @@ from services.dashboard.accounts import (
     Who,
 )
 from services.dashboard.sessions import LASTS_S, Session
-from services.dashboard.web.pages import away, page, parts_of
+from services.dashboard.web.pages import address_of, away, page, parts_of
 from shared.errors import TransientError
 
 COOKIE = "orderflow"
@@ -205,8 +205,7 @@ async def _come_in(request: Request, who: Who, onward: str) -> Response:
 def _to_the_door(request: Request) -> Response:
     if request.method != "GET" or request.url.path == "/live":
         return Response(status_code=401)
-    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return RedirectResponse(f"/sign-in?next={quote(here)}", 303)
+    return RedirectResponse(f"/sign-in?next={quote(address_of(request))}", 303)
 
 
 def _onward(address: str) -> str:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from services.dashboard.web.index import Index
 from services.dashboard.web.order import DEADLINE_NAMES
 from services.dashboard.web.pages import page, parts_of
+from services.dashboard.web.query import choice
 
 SHOWN = 50
 OVERDUE_MS = 2_000
@@ -30,8 +31,7 @@ async def deadlines(request: Request) -> Response:
     """The page, of all deadlines or of one kind."""
     parts = parts_of(request)
     index, now_ms = parts.index, parts.clock.now_ms()
-    kind = request.query_params.get("kind", "")
-    kind = kind if kind in DEADLINE_NAMES else ""
+    kind = choice(request.query_params, "kind", DEADLINE_NAMES, "")
     reached = latest(index, kind)
     return page(
         request,

@@ -78,11 +78,15 @@ class Filter:
                 problems.append(Problem(name, ", ".join(allowed)))
             elif value:
                 given[name] = value
-        for name in ("sku", "seller", "text"):
-            given[name] = asked.get(name, "").strip()[:MAX_TEXT]
+        given |= (texts := {name: asked.get(name, "").strip() for name in _TEXTS})
+        problems += [
+            Problem(n, f"at most {MAX_TEXT} characters")
+            for n, text in texts.items()
+            if len(text) > MAX_TEXT
+        ]
         for name in ("since", "until"):
             if value := asked.get(name, "").strip():
-                if (day := _day(value)) is None:
+                if (day := read_day(value)) is None:
                     problems.append(Problem(name, "a day such as 2026-03-11"))
                 else:
                     given[name] = day
@@ -152,6 +156,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "source": SOURCES,
     "sort": tuple(SORTS),
 }
+_TEXTS = ("sku", "seller", "text")
 _NAMES = ("status", "urgency", "sku", "source", "seller", "since", "until", "text", "sort", "page")
 
 
@@ -167,7 +172,7 @@ def _case(today_ms: Mapping[str, int], values: dict[str, Any]) -> str:
     return f"(CASE WHEN 0 THEN 0 {' '.join(cases)} END)"
 
 
-def _day(text: str) -> date | None:
+def read_day(text: str) -> date | None:
     """The day that a text names; None where it is none that another follows."""
     try:
         day = date.fromisoformat(text)

@@ -19,6 +19,7 @@ from services.dashboard.web.filters import (
 )
 from services.dashboard.web.index import Index
 from services.dashboard.web.pages import page, parts_of
+from services.dashboard.web.query import WrongQuery
 from shared.clock import fresh_token, from_ms
 from shared.currencies import money
 from shared.urgency import TO_SHIP, is_late
@@ -76,6 +77,8 @@ async def orders(request: Request) -> Response:
     """The page; `shown` are the orders that are on it already, which stay where they are."""
     parts = parts_of(request)
     filter_ = Filter.read(request.query_params)
+    if filter_.problems:
+        raise WrongQuery(filter_.problems)
     shown = [each for each in request.query_params.get("shown", "").split(",") if each][:PAGE_SIZE]
     operates = session_of(request).who.operates
     listed = list_orders(parts.index, filter_, parts.clock.now_ms(), parts.today_ms(), shown)

@@ -28,11 +28,12 @@ class StatusLine(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """A seller metric: a share, and the target that it has to keep."""
+    """A seller metric: a share of orders or packages, and the target that it has to keep."""
 
     name: str
     part: int
     whole: int
+    unit: str
     target: str
     kept: bool
     says: str
@@ -126,7 +127,7 @@ def metrics(index: Index, now_ms: int) -> list[Metric]:
 
     def below(name: str, part: int, whole: int, most: float, says: str) -> Metric:
         kept = not whole or 100 * part / whole < most
-        return Metric(name, part, whole, f"below {most:g} %", kept, says)
+        return Metric(name, part, whole, "orders", f"below {most:g} %", kept, says)
 
     seen, packages = n["seen"], n["packages"]
     return [
@@ -144,6 +145,7 @@ def metrics(index: Index, now_ms: int) -> list[Metric]:
             "Valid tracking",
             seen,
             packages,
+            "packages",
             "95 % or more",
             not packages or 100 * seen / packages >= 95,
             "packages that the carrier reported, of those delivered or lost",

@@ -29,6 +29,8 @@ ENVIRONMENT.globals |= {
     "money": money,
     "percent": show.percent,
     "reason": words.reason,
+    "marketplace": words.marketplace,
+    "asked_for": words.asked,
     "assets": found_assets(),
 }
 ENVIRONMENT.filters |= {"instant": show.instant, "exactly": show.instant_exactly}
@@ -73,11 +75,11 @@ def page(
 
 
 def _frame(request: Request, parts: Parts, now_ms: int) -> Mapping[str, Any]:
-    path, query = quote(request.scope["path"]), request.url.query
+    path = request.url.path
     wall_ms = parts.clock.wall_ms()
     stale_s = parts.follower.stale_s
     return {
-        "here": f"{path}?{query}" if query else path,
+        "here": address_of(request),
         "section": next(
             (at for at, _ in reversed(NAVIGATION) if path == at or path.startswith(f"{at}/")), ""
         ),
@@ -89,6 +91,12 @@ def _frame(request: Request, parts: Parts, now_ms: int) -> Mapping[str, Any]:
         "session": getattr(request.state, "session", None),
         "stale_s": stale_s if stale_s > STALE_S else 0,
     }
+
+
+def address_of(request: Request) -> str:
+    """The path and query of a request, as a link to it says them."""
+    path, query = quote(request.scope["path"]), request.url.query
+    return f"{path}?{query}" if query else path
 
 
 def not_found(request: Request, what: str) -> Response:

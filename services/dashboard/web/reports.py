@@ -1,10 +1,8 @@
 """The reports that sellers work by, to download (R21)."""
 
 from collections.abc import AsyncIterator, Iterable
-from datetime import date
 from typing import Any
 
-from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +11,7 @@ from services.dashboard.web.filters import URGENCIES
 from services.dashboard.web.index import Index
 from services.dashboard.web.pages import page, parts_of
 from services.dashboard.web.parts import Parts
+from services.dashboard.web.query import choice, day, text
 from services.dashboard.web.show import MASK
 from shared.events.fields import Address
 from shared.events.fulfillment import Order
@@ -39,19 +38,12 @@ async def download(request: Request) -> Response:
     kind = request.path_params["kind"]
     if (report := REPORTS.get(kind)) is None:
         raise HTTPException(404)
-    try:
-        format_ = TableFormat(query.get("format", TableFormat.TSV))
-    except ValueError:
-        return _again(request, f"The formats are {', '.join(TableFormat)}.")
-    try:
-        since, until = _day(query, "since"), _day(query, "until")
-    except ValueError:
-        problem = "The days have to be written like 2026-03-11."
-        return _again(request, problem)
+    format_ = TableFormat(choice(query, "format", list(TableFormat), TableFormat.TSV))
+    since, until = day(query, "since"), day(query, "until")
     asked = Asked(
         at=parts.now,
         policies=parts.policies,
-        seller_id=query.get("seller") or None,
+        seller_id=text(query, "seller") or None,
         since=since,
         until=until,
     )
@@ -62,10 +54,10 @@ async def download(request: Request) -> Response:
     async for order in _read(parts, found):
         shown = order if query.get("personal") == "yes" else masked(order)
         lines += report.lines(shown, asked)
-    text = "".join(table_lines(format_, report.column_names(asked), rows(lines)))
+    content = "".join(table_lines(format_, report.column_names(asked), rows(lines)))
     name = f"{kind}-report-{parts.now:%Y-%m-%d}.{format_}"
     headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
-    return Response(text, media_type=MEDIA[format_], headers=headers)
+    return Response(content, media_type=MEDIA[format_], headers=headers)
 
 
 def masked(order: Order) -> Order:
@@ -93,11 +85,6 @@ async def _read(parts: Parts, order_ids: Iterable[str]) -> AsyncIterator[Order]:
         for view in await parts.views.some(every[at : at + READ_AT_A_TIME]):
             if view is not None and view.order is not None:
                 yield view.order
-
-
-def _day(query: QueryParams, name: str) -> date | None:
-    text = query.get(name, "").strip()
-    return date.fromisoformat(text) if text else None
 
 
 def _again(request: Request, problem: str) -> Response:

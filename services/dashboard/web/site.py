@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -23,6 +24,7 @@ from services.dashboard.web.orders import orders
 from services.dashboard.web.overview import overview
 from services.dashboard.web.pages import STALE_S, away, page, parts_of
 from services.dashboard.web.parts import Parts
+from services.dashboard.web.query import WrongQuery
 from services.dashboard.web.record import record
 from services.dashboard.web.reports import download, reports
 from services.dashboard.web.several import cancel, ship_confirm
@@ -93,6 +95,7 @@ def site(parts: Parts) -> ASGIApp:
     app = Starlette(
         routes=routes,
         exception_handlers={
+            WrongQuery: _not_understood,
             HTTPException: _refused,
             TransientError: away,
             Exception: _broken,
@@ -126,6 +129,12 @@ def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
         return FileResponse(path, headers={"cache-control": f"max-age={FILES_KEPT_S}"})
 
     return send
+
+
+async def _not_understood(request: Request, error: Exception) -> Response:
+    assert isinstance(error, WrongQuery), "it is the handler of no other"
+    path = quote(request.scope["path"])
+    return page(request, "wrong.html", problems=error.problems, path=path, status_code=400)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from services.dashboard.web.index import Index
 from services.dashboard.web.pages import not_found, page, parts_of
+from services.dashboard.web.query import choice, text
 from shared.decode import partition_of
 from shared.events.warehouse import stock_subject
 
@@ -23,9 +24,9 @@ SHOWS = {
 async def stock(request: Request) -> Response:
     """The page: all SKUs, those with nothing available, or those that do not add up."""
     index = parts_of(request).index
-    show = request.query_params.get("show", "all")
-    text = request.query_params.get("text", "").strip()
-    where, values = _where(show, text)
+    show = choice(request.query_params, "show", SHOWS, "all")
+    searched = text(request.query_params, "text")
+    where, values = _where(show, searched)
     sums = index.one(
         "SELECT count(*) AS n, total(on_hand) AS on_hand, total(available) AS available,"  # noqa: S608
         f" total(reserved) AS reserved, total(adds_up = 0) AS wrong,"
@@ -36,10 +37,10 @@ async def stock(request: Request) -> Response:
         request,
         "stock.html",
         live=("stock",),
-        rows=levels(index, show, text),
+        rows=levels(index, show, searched),
         sums=sums,
-        show=show if show in SHOWS else "all",
-        text=text,
+        show=show,
+        text=searched,
         most=MOST_SHOWN,
     )
 

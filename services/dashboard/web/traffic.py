@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from services.dashboard.web.index import Index
 from services.dashboard.web.pages import page, parts_of
+from services.dashboard.web.query import choice
 from services.dashboard.web.show import MINUTE_MS
 from shared.policy_sentences import sentences
 from shared.retention import DAY_MS
@@ -28,8 +29,7 @@ class Source(NamedTuple):
 async def traffic(request: Request) -> Response:
     """The page of traffic sources."""
     parts = parts_of(request)
-    span = request.query_params.get("span", "month")
-    span = span if span in SPANS else "month"
+    span = choice(request.query_params, "span", SPANS, "month")
     minute_ms = parts.clock.now_ms() // MINUTE_MS * MINUTE_MS
     since = minute_ms - SPANS[span] * DAY_MS if SPANS[span] else 0
     sources = by_source(parts.index, since)
@@ -72,8 +72,7 @@ async def policies(request: Request) -> Response:
     """The page of policies: what every field says, and where it differs from the default."""
     policies_ = parts_of(request).policies
     every = {"default": policies_.default, **policies_.by_marketplace}
-    asked = request.query_params.get("of", "default")
-    chosen = asked if asked in every else "default"
+    chosen = choice(request.query_params, "of", every, "default")
     return page(
         request,
         "policies.html",

@@ -21,6 +21,41 @@ def reason(code: object) -> str:
     return str(code or "").replace("_", " ")
 
 
+MARKETPLACES: Mapping[str, str] = {
+    "A1PA6795UKMFR9": "Germany",
+    "A13V1IB3VIYZZH": "France",
+    "APJ6JRA9NG5V4": "Italy",
+    "A1RKKUPIHCS9HS": "Spain",
+    "A1F83G8C2ARO7P": "United Kingdom",
+    "A1805IZSGTT6HS": "Netherlands",
+    "A2NODRKZP88ZB9": "Sweden",
+    "A1C3SOZRARQ6R3": "Poland",
+    "AMEN7PMS3EDWL": "Belgium",
+    "A33AVAJ2PDY3EV": "Türkiye",
+    "ATVPDKIKX0DER": "United States",
+    "A2EUQ1WTGCTBG2": "Canada",
+    "A1AM78C64UM0Y8": "Mexico",
+    "A2Q3Y263D00KWC": "Brazil",
+    "A1VC38T7YXB528": "Japan",
+    "A39IBJ37TRP1C6": "Australia",
+    "A19VAU5U5O7RUS": "Singapore",
+    "A21TJRUUN4KGV": "India",
+    "A2VIGQ35RCS4UG": "United Arab Emirates",
+}
+"""Amazon's marketplaces, by the ids of its Selling Partner API."""
+
+
+def marketplace(id_: str) -> str:
+    """A marketplace as people call it, with its id; of one that is not Amazon's, the id."""
+    name = MARKETPLACES.get(id_)
+    return f"{name} ({id_})" if name else id_
+
+
+def asked(request_type: str) -> str:
+    """What was asked for, by its event's type: `order.delay_announced.v1` is delay announced."""
+    return reason(request_type.removesuffix(".v1").removeprefix("order.").replace(".", " "))
+
+
 def _plain(text: str) -> Callable[[Said], str]:
     return lambda _said: text
 
