@@ -52,7 +52,7 @@ async def test_r11_a_file_confirms_its_good_packages_and_names_each_bad_row(
     answer = await upload(screen, FILE)
 
     assert answer.status_code == 200
-    assert "2 of 3 rows were confirmed, as 1 package." in answer.text
+    assert "Sent: 2 of 3 rows, as 1 package." in answer.text
     assert "a whole number from 1 to 10000" in answer.text
     assert re.search(r'class="n">4</th><td>quantity</td>', answer.text), "line and column"
     (said,) = screen.said
@@ -72,7 +72,7 @@ async def test_a_file_that_is_sent_twice_says_the_same_events(screen: Screen) ->
 async def test_a_file_that_is_only_checked_says_nothing(screen: Screen) -> None:
     answer = await upload(screen, FILE, check="yes")
 
-    assert "Checked, and nothing was sent: 2 of 3 rows would be confirmed" in answer.text
+    assert "Checked, and nothing was sent. Good are 2 of 3 rows" in answer.text
     assert screen.said == []
 
 
