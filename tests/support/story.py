@@ -7,7 +7,7 @@ from typing import Any
 from shared.dead_letters import Kept
 from shared.events.carrier import PackageDelivered, PackageReturned
 from shared.events.envelope import Fact, Topic
-from shared.events.fields import Address, ItemQuantity, Money
+from shared.events.fields import Address, ItemQuantity, Money, NoticeKind
 from shared.events.fulfillment import FULFILLMENT_EVENTS, Order, RequestRefused
 from shared.events.gateway import (
     FraudSuspected,
@@ -19,7 +19,7 @@ from shared.events.gateway import (
     VerificationUnavailable,
 )
 from shared.events.inventory import INVENTORY_EVENTS, StockLevelChanged
-from shared.events.notices import NOTICES, NoticeRequested
+from shared.events.notices import NOTICES, NoticeRequested, NoticeRequestedAgain
 from shared.events.parking import TASK, EventParked, EventUnparked
 from shared.events.payment import (
     PAYMENT_EVENTS,
@@ -33,11 +33,13 @@ from shared.events.seller import (
     DelayAnnounced,
     ItemCondition,
     ReceivedItem,
+    ResendRequested,
     ReturnReceived,
     SellerCanceled,
     ShipmentConfirmed,
 )
 from shared.events.storefront import (
+    AddressCorrected,
     Buyer,
     CancelRequested,
     OrderItem,
@@ -124,6 +126,11 @@ class Story:
             )
         )
 
+    async def is_to_go_to(self, street: str) -> None:
+        """The buyer corrects the address."""
+        address = self.placed().ship_address.model_copy(update={"address_line_1": street})
+        await self.hears(AddressCorrected(buyer_id=self.buyer_id, ship_address=address))
+
     async def is_wanted_after_all(self) -> None:
         await self.hears(ReorderRequested(buyer_id=self.buyer_id))
 
@@ -190,6 +197,10 @@ class Story:
         """The seller answers the buyer's request to cancel."""
         seller_id = self.shelf.seller_id
         await self.hears(CancelAnswered(seller_id=seller_id, approved=approved, reason="as it is"))
+
+    async def is_to_be_told_again(self, kind: NoticeKind) -> None:
+        seller_id = self.shelf.seller_id
+        await self.hears(ResendRequested(seller_id=seller_id, kind=kind))
 
     async def is_delivered(self, *, reference: int = 1) -> None:
         await self.hears(PackageDelivered(tracking_number=self.tracking_number(reference)))
@@ -289,9 +300,15 @@ class Story:
     def notice(self, kind: str | None = None) -> list[NoticeRequested]:
         """The notices of a kind, or all, in their order."""
         facts = [said.fact for said in self._town.papers.of(self.order_id, NOTICES)]
-        notices = [fact for fact in facts if isinstance(fact, NoticeRequested)]
+        notices = [fact for fact in facts if type(fact) is NoticeRequested]
         assert max(Counter((n.kind, n.occurrence) for n in notices).values(), default=1) == 1
         return [notice for notice in notices if kind in {None, notice.kind}]
+
+    @property
+    def told_again(self) -> list[tuple[str, str]]:
+        """Who is told what again, because somebody asked for it."""
+        facts = [said.fact for said in self._town.papers.of(self.order_id, NOTICES)]
+        return [(f.recipient, f.kind) for f in facts if isinstance(f, NoticeRequestedAgain)]
 
     @property
     def refusals(self) -> list[str]:

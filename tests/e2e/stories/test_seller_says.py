@@ -86,3 +86,31 @@ async def test_r15_a_seller_who_does_not_ships(town: Town, shelf: Shelf) -> None
     assert story.notices == [ESTIMATED, ASKED, DENIED, PACKED]
     assert story.given_back == []
     assert story.levels == (7, 7, 0)
+
+
+MOVED, NEW_ADDRESS = ("BUYER", "address_changed"), ("SELLER", "new_ship_address")
+
+
+async def test_p4_an_address_is_corrected_until_it_ships_and_a_notice_is_sent_again(
+    town: Town, shelf: Shelf
+) -> None:
+    story = await unshipped(town, shelf)
+    await story.is_to_go_to("Kastanienallee 9")
+    await story.is_to_be_told_again("estimated_delivery")
+    await story.is_to_be_told_again("package_shipped")
+    await story.is_shipped()
+    await story.is_to_go_to("Kastanienallee 11")
+
+    assert story.order.ship_address is not None
+    assert story.order.ship_address.address_line_1 == "Kastanienallee 9"
+    assert story.life == [
+        *RELEASED,
+        "address_changed",
+        "notice_resent",
+        "request_refused",
+        "package_confirmed",
+        "request_refused",
+    ]
+    assert story.refusals == ["no_such_notice", "order_shipped"]
+    assert story.notices == [ESTIMATED, MOVED, NEW_ADDRESS, PACKED]
+    assert story.told_again == [ESTIMATED]
