@@ -33,8 +33,7 @@ _REDIS_URL = re.compile(
 _PROVIDER_URL = re.compile(
     rf"(?:https://{_HOST}|http://(?:127\.0\.0\.1|localhost|\[::1\]))(?::(?P<port>\d{{1,5}}))?(?:/[^?#]*)?"
 )
-
-
+_SITE_URL = re.compile(rf"https?://{_HOST}(?::(?P<port>\d{{1,5}}))?")
 _ENDPOINT = re.compile(rf"https?://{_HOST}(?::(?P<port>\d{{1,5}}))?(?:/[^?#]*)?")
 
 
@@ -61,10 +60,15 @@ def _checked_endpoint(url: str) -> str:
     return _matched(_ENDPOINT, url)
 
 
+def _checked_site_url(url: str) -> str:
+    return _matched(_SITE_URL, url)
+
+
 _Servers = Annotated[str, AfterValidator(_checked_servers)]
 _RedisUrl = Annotated[str, AfterValidator(_checked_redis_url), Field(repr=False)]
 _ProviderUrl = Annotated[str, AfterValidator(_checked_provider_url)]
 _Endpoint = Annotated[str, AfterValidator(_checked_endpoint)]
+_SiteUrl = Annotated[str, AfterValidator(_checked_site_url)]
 _Token = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,1024}$")]
 _KafkaUser = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,128}$")]
 _LogLevel = Annotated[
@@ -145,6 +149,9 @@ class Settings(BaseSettings):
     )
     otel_exporter_otlp_traces_endpoint: _Endpoint | None = Field(
         None, repr=False, description=_ENDPOINT_FORM
+    )
+    dashboard_url: _SiteUrl | None = Field(
+        None, description="http:// or https://host[:port], as browsers are to ask for it"
     )
     log_level: _LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     log_format: Literal["json", "console"] = Field("json", description="json or console")

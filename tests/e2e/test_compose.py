@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -12,7 +13,8 @@ import pytest
 import pytest_asyncio
 import redis
 
-from services.cli.run import ORDER_SERVICES
+from services.cli.run import ServiceName
+from services.cli.system import EVERYTHING, PAGES
 from tests.support.compose import Composed, composed, skip_without_engine
 from tests.support.market import Market, open_market
 
@@ -39,7 +41,7 @@ async def market(project: Composed) -> AsyncIterator[Market]:
 
 
 def test_no_service_is_root_or_can_write_to_its_image(project: Composed) -> None:
-    for found in project.inspect(*ORDER_SERVICES):
+    for found in project.inspect(*EVERYTHING):
         assert found["Config"]["User"] == "10001:10001"
         assert found["HostConfig"]["ReadonlyRootfs"]
         assert found["HostConfig"]["CapDrop"] == ["ALL"]
@@ -62,11 +64,27 @@ def test_redis_writes_all_to_its_volume_and_evicts_nothing(project: Composed) ->
     assert said == {"appendonly": "yes", "maxmemory-policy": "noeviction", "dir": "/data"}
 
 
+def test_the_first_one_comes_in_by_the_link_in_the_log_and_finds_live_pages(
+    project: Composed,
+) -> None:
+    log = project.compose("logs", "--no-log-prefix", PAGES)
+    link = re.findall(r'"url": ?"([^"]+/welcome[^"]+)"', log)[-1]
+
+    with httpx.Client(follow_redirects=True) as browser:
+        home = browser.post(link, data={"password": ""})
+        files = re.findall(r'(?:src|href)="(/static/[^"]+)"', home.text)
+        answers = [browser.get(str(home.url.join(file))) for file in files]
+
+    assert (home.status_code, home.url.path) == (200, "/")
+    assert {"htmx.js", "hx-sse.js", "uplot.js"} <= {file.rpartition("/")[2] for file in files}
+    assert {answer.status_code for answer in answers} == {200}
+
+
 def test_prometheus_reads_every_service_and_all_alerts(project: Composed) -> None:
     project.up("prometheus")
 
     def asked(path: str) -> Any:
-        address = f"http://127.0.0.1:{project.prometheus_port}/api/v1/{path}"
+        address = f"http://127.0.0.1:{project.env['PROMETHEUS_PORT']}/api/v1/{path}"
         return httpx.get(address).raise_for_status().json()["data"]
 
     deadline_s = time.monotonic() + SCRAPED_WITHIN_S
@@ -75,7 +93,7 @@ def test_prometheus_reads_every_service_and_all_alerts(project: Composed) -> Non
         time.sleep(0.5)
     ready = asked("query?query=orderflow_ready")["result"]
     assert {one["metric"]["job"]: one["value"][1] for one in ready} == dict.fromkeys(
-        ORDER_SERVICES, "1"
+        ServiceName, "1"
     )
     (group,) = asked("rules")["groups"]
     assert {rule["health"] for rule in group["rules"]} <= {"ok", "unknown"}, "none is wrong"
@@ -100,6 +118,6 @@ async def test_p1_to_p6_containers_are_killed_and_then_all_made_anew_on_their_vo
 
 
 def test_a_service_that_is_told_to_stop_ends_well(project: Composed) -> None:
-    project.compose("stop", *ORDER_SERVICES)
+    project.compose("stop", *EVERYTHING)
 
-    assert {found["State"]["ExitCode"] for found in project.inspect(*ORDER_SERVICES)} == {0}
+    assert {found["State"]["ExitCode"] for found in project.inspect(*EVERYTHING)} == {0}

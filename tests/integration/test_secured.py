@@ -3,10 +3,13 @@
 import asyncio
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 import redis
 from aiokafka.errors import TopicAuthorizationFailedError
@@ -14,19 +17,27 @@ from aiokafka.errors import TopicAuthorizationFailedError
 from services.cli.child_process import Processes
 from services.cli.kafka_server import ApacheKafka, KafkaServer
 from services.cli.producer import Producer
-from services.cli.run import ORDER_SERVICES
-from services.cli.system import _command
+from services.cli.server import HOST, free_port
+from services.cli.system import EVERYTHING, PAGES, _command
 from services.cli.topics import check_topics, make_topics
+from services.dashboard.accounts import Accounts
+from services.dashboard.web.access import way_in
+from services.dashboard.web.app import SERVICES
+from services.dashboard.web.desk import KafkaDesk
+from services.dashboard.web.kafka_look import READABLE, KafkaLook
+from shared.clock import Timeline
 from shared.errors import TransientError
 from shared.events.envelope import Event, Fact, Topic
 from shared.events.fields import Address, Money
 from shared.events.fulfillment import FULFILLMENT_EVENTS, OrderUnshipped
 from shared.events.gateway import PAYMENTS, PaymentAuthorized
 from shared.events.inventory import STOCK_LEVELS, StockLevelChanged
+from shared.events.seller import SHIPMENTS, SellerCanceled
 from shared.events.storefront import ORDERS, Buyer, OrderItem, OrderPlaced
 from shared.events.warehouse import STOCK, StockSet
-from shared.kafka import Cluster, producer_of, servers_of
+from shared.kafka import DEAD_LETTERS, Cluster, group_of, group_offsets, producer_of, servers_of
 from shared.log_reader import LogReader, open_reader
+from shared.redis import connect
 from shared.settings import Settings
 from tests.support.secured import (
     ADMIN,
@@ -45,6 +56,8 @@ WITHIN_S = 60.0
 """For four services to start and carry an order: 5 s on an idle machine."""
 POLL_S = 0.1
 PRICE = Money(amount_minor=3990, currency="EUR")
+KEYS_OF = {PAGES: "dashboard"}
+"""Whose keys in Redis a process works with that has none of its own."""
 
 
 @dataclass
@@ -80,7 +93,7 @@ def secured(
     assert isinstance(chosen_kafka, ApacheKafka)
     directory = tmp_path_factory.mktemp("secured")
     certificate = Certificate(directory)
-    users = [ADMIN, *ORDER_SERVICES]
+    users = [ADMIN, *EVERYTHING]
     kafka = SecuredKafka(chosen_kafka, certificate, users, directory)
     redis_ = SecuredRedis(redis_server, certificate, directory)
     try:
@@ -88,7 +101,7 @@ def secured(
         kafka.start()
         found = Secured(kafka, redis_, certificate)
         asyncio.run(make_topics(found.as_(ADMIN), PARTITIONS))
-        rights = [right for service in ORDER_SERVICES for right in kafka_rights(service)]
+        rights = [right for service in EVERYTHING for right in kafka_rights(service)]
         grant(kafka.bootstrap_servers, certificate, rights)
         yield found
     finally:
@@ -110,14 +123,15 @@ def placed(now: datetime) -> OrderPlaced:
     )
 
 
-def test_services_with_tls_and_their_own_rights_alone_carry_an_order(
+def test_services_with_tls_and_their_own_rights_alone_carry_an_order_and_show_it(
     secured: Secured, tmp_path: Path
 ) -> None:
+    port = free_port()
     with Processes(tmp_path) as processes:
-        for service in ORDER_SERVICES:
+        for service in EVERYTHING:
             secrets = tmp_path / f"secrets-of-{service}"
             secrets.mkdir()
-            (secrets / "redis_url").write_text(secured.redis.url_of(service))
+            (secrets / "redis_url").write_text(secured.redis.url_of(KEYS_OF.get(service, service)))
             (secrets / "kafka_username").write_text(service)
             (secrets / "kafka_password").write_text(PASSWORD)
             told = {
@@ -125,10 +139,12 @@ def test_services_with_tls_and_their_own_rights_alone_carry_an_order(
                 "KAFKA_BOOTSTRAP_SERVERS": secured.kafka.bootstrap_servers,
                 "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
                 "KAFKA_CA_FILE": str(secured.certificate.ca),
+                "DASHBOARD_PORT": str(port),
             }
             processes.start(service, _command(service), told)
 
         asyncio.run(carried(secured.as_(ADMIN), processes))
+        asyncio.run(shown(secured, port, processes))
 
 
 async def carried(cluster: Cluster, processes: Processes) -> None:
@@ -146,6 +162,25 @@ async def carried(cluster: Cluster, processes: Processes) -> None:
         await producer.send(ORDERS, placed(now), subject="ORDER-1", time=now)
         await producer.send(PAYMENTS, paid, subject="ORDER-1", time=now)
         await said(reader, FULFILLMENT_EVENTS, OrderUnshipped, processes)
+
+
+async def shown(secured: Secured, port: int, processes: Processes) -> None:
+    """Sign in to the dashboard, and wait until its list has the order."""
+    redis_ = connect(secured.redis.url_of("dashboard"))
+    link = way_in(await Accounts(redis_).invite("anna", "viewer"))
+    await redis_.aclose()
+    async with (
+        asyncio.timeout(WITHIN_S),
+        httpx.AsyncClient(base_url=f"http://{HOST}:{port}", follow_redirects=True) as browser,
+    ):
+        page = ""
+        while "ORDER-1" not in page:
+            assert processes.ended() == ()
+            with suppress(httpx.TransportError):  # it starts
+                page = (await browser.get("/orders")).text
+                if "/sign-in" in page:
+                    await browser.post(link, data={"password": ""})
+            await asyncio.sleep(POLL_S)
 
 
 async def said(reader: LogReader, topic: Topic, fact: type[Fact], processes: Processes) -> None:
@@ -172,6 +207,45 @@ def test_a_service_is_refused_on_what_is_not_its_own(secured: Secured) -> None:
             client.get("{payment:0}:meta")
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.flushall()
+
+
+class NoClock:
+    """For who asks Kafka nothing that has to do with time."""
+
+    timeline = Timeline()
+
+    def now_ms(self) -> int:
+        raise AssertionError
+
+    wall_ms = now_ms
+
+
+@pytest.mark.asyncio
+async def test_the_pages_read_all_and_tell_what_operators_do_with_their_rights_alone(
+    secured: Secured,
+) -> None:
+    cluster = secured.as_(PAGES)
+    desk, look = KafkaDesk(cluster, PARTITIONS), KafkaLook(cluster, PARTITIONS, (), NoClock())
+    gone = SellerCanceled(seller_id="SELLER-1", reason_code="NoInventory")
+    about: dict[str, Any] = {
+        "source": "dashboard/anna",
+        "subject": "ORDER-2",
+        "time": datetime.now(UTC),
+    }
+    try:
+        await desk.say(SHIPMENTS, gone, id_="E-1", **about)
+        with pytest.raises(TransientError, match="Authorization"):
+            await desk.say(Topic(name=DEAD_LETTERS, facts=()), gone, id_="E-2", **about)
+        found = {topic: await look.record(topic, 0, 0) for topic in READABLE}
+        for service in SERVICES:
+            await group_offsets(cluster, group_of(service), READABLE, PARTITIONS)
+        with pytest.raises(TransientError, match="Authorization"):
+            await group_offsets(cluster, "of-somebody-else", READABLE, PARTITIONS)
+    finally:
+        await desk.close()
+        await look.close()
+
+    assert found[SHIPMENTS.name] is not None
 
 
 async def say(cluster: Cluster, topic: str) -> None:

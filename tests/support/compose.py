@@ -18,6 +18,7 @@ from services.cli.server import free_port
 from shared.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+NEEDS_COMPOSE = "needs docker compose; here "
 NEEDS_ENGINE = "needs a running Docker engine with compose and buildx; here "
 BUILD_LIMIT_S = 480.0
 """For the first image on a machine, with all its packages fetched."""
@@ -27,14 +28,31 @@ POLL_S = 0.5
 
 
 def skip_without_engine() -> None:
-    """Skip the test where no engine runs: it is never started for a test, nor an image fetched."""
+    """Skip the test where no engine runs: it is never started for a test."""
+    _skip_without(NEEDS_ENGINE, ("info",), ("compose", "version"), ("buildx", "version"))
+
+
+def described(**env: str) -> Mapping[str, Any]:
+    """The services of docker-compose.yml with every profile, as compose reads them, which asks no
+    engine. Skips the test where there is no compose.
+    """
+    _skip_without(NEEDS_COMPOSE, ("compose", "version"))
+    said = subprocess.run(
+        ("docker", "compose", "--profile", "*", "config", "--format", "json"),
+        cwd=CHECKOUT, env={**os.environ, **env}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    services: Mapping[str, Any] = json.loads(said.stdout)["services"]
+    return services
+
+
+def _skip_without(needs: str, *questions: tuple[str, ...]) -> None:
     if shutil.which("docker") is None:
-        pytest.skip(NEEDS_ENGINE + "is no docker on the PATH")
-    for asked in (("info",), ("compose", "version"), ("buildx", "version")):
+        pytest.skip(needs + "is no docker on the PATH")
+    for asked in questions:
         answer = subprocess.run(("docker", *asked), capture_output=True, text=True, check=False)
         if answer.returncode:
             said = answer.stderr.strip().splitlines()
-            pytest.skip(f"{NEEDS_ENGINE}docker {asked[0]} says: {said[-1] if said else 'nothing'}")
+            pytest.skip(f"{needs}docker {asked[0]} says: {said[-1] if said else 'nothing'}")
 
 
 @dataclass(frozen=True)
@@ -42,7 +60,6 @@ class Composed:
     """A project that is up; `settings` are those of a client on this machine."""
 
     project: str
-    prometheus_port: int
     env: Mapping[str, str]
     settings: Settings
 
@@ -96,20 +113,18 @@ def _healthy(container: Mapping[str, Any]) -> bool:
 @contextmanager
 def composed(partitions: int) -> Iterator[Composed]:
     """The whole system on ports of its own; it ends with its volumes and images."""
-    kafka_port, redis_port, prometheus_port = (free_port() for _ in range(3))
+    published = ("KAFKA_PORT", "REDIS_PORT", "DASHBOARD_PORT", "INGEST_PORT", "PROMETHEUS_PORT")
     env = {
-        "KAFKA_PORT": str(kafka_port),
-        "REDIS_PORT": str(redis_port),
-        "PROMETHEUS_PORT": str(prometheus_port),
+        **{name: str(free_port()) for name in published},
         "PARTITIONS": str(partitions),
         "COMPOSE_PROGRESS": "plain",
     }
     settings = Settings.load(
-        kafka_bootstrap_servers=f"localhost:{kafka_port}",
-        redis_url=f"redis://127.0.0.1:{redis_port}/0",
+        kafka_bootstrap_servers=f"localhost:{env['KAFKA_PORT']}",
+        redis_url=f"redis://127.0.0.1:{env['REDIS_PORT']}/0",
         partitions=partitions,
     )
-    project = Composed(f"orderflow-test-{kafka_port}", prometheus_port, env, settings)
+    project = Composed(f"orderflow-test-{env['KAFKA_PORT']}", env, settings)
     try:
         project.up("--build")
         yield project

@@ -14,10 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
-from services.cli.run import ORDER_SERVICES
+from services.cli.run import ServiceName
+from services.cli.system import EVERYTHING, INGEST, PAGES
 from services.cli.topics import wanted_topics
-from shared.events.topics import TOPICS
-from shared.kafka import DEAD_LETTERS
+from services.dashboard.web.app import SERVICES
+from services.dashboard.web.kafka_look import READABLE
+from shared.events.topics import FROM_OUTSIDE, TOPICS
+from shared.kafka import DEAD_LETTERS, group_of
 from shared.service import Service
 from shared.settings import Settings
 from tests.support.compose import CHECKOUT
@@ -125,9 +128,9 @@ def patches(service: str) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("service", ORDER_SERVICES)
+@pytest.mark.parametrize("service", EVERYTHING)
 def test_a_service_runs_as_in_docker_compose(service: str) -> None:
-    args, secret = patches(service)
+    args, secret, *_ = patches(service)
     dockerfile = (CHECKOUT / "deploy" / "Dockerfile").read_text()
     compose, container = COMPOSE[service], WORKER["containers"][0]
 
@@ -156,7 +159,7 @@ def exposed(dockerfile: str) -> str:
 def test_every_service_is_there_and_the_topics_job_runs_as_in_docker_compose() -> None:
     (kustomization,) = manifests(BASE / "kustomization.yaml")
 
-    assert {name for name in kustomization["resources"] if "." not in name} == set(ORDER_SERVICES)
+    assert {name for name in kustomization["resources"] if "." not in name} == set(EVERYTHING)
     assert _TOPICS["containers"][0]["args"] == COMPOSE["topics"]["command"]
     assert _TOPICS["containers"][0]["image"] == WORKER["containers"][0]["image"]
 
@@ -193,36 +196,51 @@ def test_strimzis_topics_are_those_that_the_command_makes() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ORDER_SERVICES)
+def rights(name: str) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """What Strimzi's user of a process may do: the topics and the groups by right."""
+    users = {
+        user["metadata"]["name"]: user["spec"]["authorization"]["acls"]
+        for user in manifests(K8S / "components" / "strimzi" / "users.yaml")
+    }
+    found: dict[str, dict[str, set[str]]] = {"topic": {}, "group": {}}
+    for acl in users[f"orderflow-{name}"]:
+        for right in acl["operations"]:
+            kind = found[acl["resource"]["type"]]
+            kind.setdefault(right, set()).add(acl["resource"]["name"])
+    return found["topic"], found["group"]
+
+
+@pytest.mark.parametrize("name", ServiceName)
 def test_strimzis_user_of_a_service_may_do_what_it_does_and_nothing_else(name: str) -> None:
     service = built(name)
     restored = service.crossing.topics if service.crossing else ()
     read = {*service.inputs, service.journal.name, *(topic.name for topic in restored)}
     owned = {topic.name for topic in TOPICS if topic.owner == name}
     written = {service.journal.name, *(topic.name for topic in service.publishes), *owned}
-    users = {
-        user["metadata"]["name"]: user["spec"]["authorization"]["acls"]
-        for user in manifests(K8S / "components" / "strimzi" / "users.yaml")
-    }
 
-    acls = users[f"orderflow-{name}"]
-    may = {
-        right: {
-            acl["resource"]["name"]
-            for acl in acls
-            if acl["resource"]["type"] == "topic" and right in acl["operations"]
-        }
-        for right in ("Read", "Write", "Describe")
-    }
-    assert may == {
-        "Read": read,
-        "Write": written | {DEAD_LETTERS},
-        "Describe": read | written | {DEAD_LETTERS},
-    }
-    assert acls[0] == {
-        "resource": {"type": "group", "name": f"orderflow-{name}"},
-        "operations": ["Read"],
-    }
+    assert rights(name) == (
+        {
+            "Read": read,
+            "Write": written | {DEAD_LETTERS},
+            "Describe": read | written | {DEAD_LETTERS},
+        },
+        {"Read": {group_of(name)}},
+    )
+
+
+def test_strimzis_user_of_the_pages_may_read_all_and_replay_letters_to_where_they_came_from() -> (
+    None
+):
+    assert rights(PAGES) == (
+        {"Read": READABLE, "Write": READABLE - {DEAD_LETTERS}, "Describe": READABLE},
+        {"Describe": {group_of(service) for service in SERVICES}},
+    )
+
+
+def test_strimzis_user_of_ingest_may_write_what_comes_from_outside_and_read_nothing() -> None:
+    topics = {topic.name for topic in FROM_OUTSIDE}
+
+    assert rights(INGEST) == ({"Write": topics, "Describe": topics}, {})
 
 
 def test_keda_scales_by_what_a_service_reads_up_to_a_process_per_partition() -> None:
@@ -260,7 +278,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 def test_what_is_rendered_passes_pod_security_restricted(rendered: list[dict[str, Any]]) -> None:
     found = list(pods(rendered))
 
-    assert len(found) == len(ORDER_SERVICES) + 1
+    assert len(found) == len(EVERYTHING) + 1
     assert [wrong for pod in found for wrong in unrestricted(pod)] == []
 
 
@@ -269,7 +287,7 @@ def test_each_rendered_service_selects_its_own_pods_and_finds_its_settings(
 ) -> None:
     names = {(one["kind"], one["metadata"]["name"]): one for one in rendered}
 
-    for service in ORDER_SERVICES:
+    for service in EVERYTHING:
         name, labels = (
             f"orderflow-{service}",
             {
@@ -279,7 +297,7 @@ def test_each_rendered_service_selects_its_own_pods_and_finds_its_settings(
         )
         spec = names["Deployment", name]["spec"]
         pod = spec["template"]["spec"]
-        assert pod["containers"][0]["args"] == ["run", service]
+        assert pod["containers"][0]["args"] == COMPOSE[service]["command"]
         assert pod["volumes"][0]["secret"]["secretName"] == name
         config = pod["containers"][0]["envFrom"][0]["configMapRef"]["name"]
         assert names["ConfigMap", config]["data"] == literals()

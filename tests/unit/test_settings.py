@@ -85,6 +85,11 @@ def test_a_secrets_directory_that_is_none_is_refused(monkeypatch: pytest.MonkeyP
             ],
             ["h:6379", "http://h", "redis://", "redis://h:0", "redis://h:65536", "redis://h/first"],
         ),
+        (
+            "DASHBOARD_URL",
+            ["http://127.0.0.1:8000", "https://orders.example", "http://[::1]"],
+            ["orders.example", "ftp://orders.example", "https://h/", "https://u@h", "https://h:0"],
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_by_name_and_its_neighbours_pass(

@@ -1,9 +1,11 @@
 """The process that serves the pages: it reads what the projection wrote, and decides nothing."""
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_address
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -50,7 +52,7 @@ async def serve(settings: Settings) -> None:
     """
     listening = listen("DASHBOARD", settings.dashboard_host, settings.dashboard_port)
     async with opened(settings) as (parts, clock, look):
-        await guard(parts.accounts, listening.getsockname()[0])
+        await guard(parts.accounts, settings.dashboard_url or _url_of(listening))
         host, port = listening.getsockname()[:2]
         _log.info("serving pages", url=f"http://{host}:{port}/")
         serving = serve_until_signaled(site(parts), listening)
@@ -96,17 +98,34 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
         yield Opened(parts, clock, look)
 
 
-async def guard(accounts: Accounts, host: str) -> None:
-    """Where nobody has an account, log the first one-time link; refuse to serve beyond loopback."""
+async def guard(accounts: Accounts, url: str) -> None:
+    """Where nobody has an account, log the first one-time link; refuse a `url` beyond loopback.
+
+    It is where browsers find the pages: in a container they are served on all of its addresses, and
+    reached by the port that is published.
+    """
     link = await first_way_in(accounts)
     if link is None:
         return
-    if not ip_address(host).is_loopback:
+    if not _is_loopback(urlsplit(url).hostname or ""):
         raise RefusedStart(
-            f"The dashboard would be served on {host}, and nobody has an account",
-            "Make one: orderflow accounts invite NAME; or set DASHBOARD_HOST to 127.0.0.1",
+            f"The dashboard would be served as {url}, and nobody has an account",
+            "Serve it to this machine first, by DASHBOARD_HOST=127.0.0.1, or where its port is "
+            "published, by DASHBOARD_URL=http://127.0.0.1:PORT, and sign in by the link in its log",
         )
-    _log.warning("nobody has an account: the first signs in once at this path", path=link)
+    _log.warning("nobody has an account: the first signs in once at this address", url=url + link)
+
+
+def _url_of(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def main() -> None:

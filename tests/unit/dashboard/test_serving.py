@@ -1,6 +1,7 @@
 """The process that serves the pages, and the files of others that they are live with."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,18 +15,20 @@ from tests.support.screen import Screen
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
+@pytest.mark.parametrize(
+    "url", ["http://0.0.0.0:8080", "http://[::]:8080", "http://192.0.2.7", "https://shop.example"]
+)
 async def test_beyond_this_machine_nothing_is_served_while_nobody_has_an_account(
-    host: str, door: Screen
+    url: str, door: Screen
 ) -> None:
     accounts = door.parts.accounts
-    with pytest.raises(RefusedStart, match=f"served on {host}, and nobody has an account"):
-        await guard(accounts, host)
+    with pytest.raises(RefusedStart, match=f"served as {re.escape(url)}, and nobody has"):
+        await guard(accounts, url)
 
-    for loopback in ("127.0.0.1", "::1"):
+    for loopback in ("http://127.0.0.1:8080", "http://[::1]:8080", "http://localhost"):
         await guard(accounts, loopback)
     await accounts.accept(await accounts.invite("anna", "viewer"), "seven kettles on a shelf")
-    await guard(accounts, host)
+    await guard(accounts, url)
 
 
 def test_a_port_that_is_taken_is_named() -> None:
