@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kubernetes_validate import ValidationError, validate
 
 from services.cli.run import ServiceName
 from services.cli.system import EVERYTHING, INGEST, PAGES
@@ -29,6 +30,10 @@ K8S = CHECKOUT / "deploy" / "k8s"
 BASE = K8S / "base"
 COMPONENTS = sorted((K8S / "components").iterdir())
 COMPOSE = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
+VERSIONS = ("1.30", "1.37")
+"""Of Kubernetes: the oldest that we look at, and the newest whose schemas we have."""
+OF_OTHERS = {"KafkaTopic", "KafkaUser", "ScaledObject", "ServiceMonitor"}
+"""Kinds of the components, whose schemas come with what they are for."""
 VERSION = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
 
 
@@ -280,6 +285,25 @@ def test_what_is_rendered_passes_pod_security_restricted(rendered: list[dict[str
 
     assert len(found) == len(EVERYTHING) + 1
     assert [wrong for pod in found for wrong in unrestricted(pod)] == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_rendered_fits_the_schemas_of_kubernetes(
+    rendered: list[dict[str, Any]], version: str
+) -> None:
+    ours = [one for one in rendered if one["kind"] not in OF_OTHERS]
+
+    assert {one["kind"] for one in ours} >= {"Deployment", "Job", "NetworkPolicy", "Service"}
+    for one in ours:
+        validate(one, version, strict=True)
+
+
+def test_a_field_that_kubernetes_does_not_know_is_found(rendered: list[dict[str, Any]]) -> None:
+    deployment = deepcopy(next(one for one in rendered if one["kind"] == "Deployment"))
+    deployment["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
+
+    with pytest.raises(ValidationError, match="readynessProbe"):
+        validate(deployment, VERSIONS[-1], strict=True)
 
 
 def test_each_rendered_service_selects_its_own_pods_and_finds_its_settings(
