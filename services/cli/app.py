@@ -30,6 +30,7 @@ from shared.errors import IF_AWAY, RefusedStart, TransientError
 COMMANDS = {
     "demo": "services.cli.demo.command:demo",
     "up": "services.cli.up:up",
+    "traffic": "services.cli.demo.trade:trade",
     "feed": "services.cli.feed.command:feed",
     "simulate": "services.cli.simulate:simulate",
     "whatif": "services.cli.whatif.command:whatif",

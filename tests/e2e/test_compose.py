@@ -13,8 +13,11 @@ import pytest
 import pytest_asyncio
 import redis
 
+from services.cli.demo.traffic import CATALOGUE
 from services.cli.run import ServiceName
 from services.cli.system import EVERYTHING, PAGES
+from services.dashboard.rows import Row
+from services.dashboard.store import key
 from tests.support.compose import Composed, composed, skip_without_engine
 from tests.support.market import Market, open_market
 
@@ -22,6 +25,9 @@ OPENING = datetime(2027, 6, 30, 21, 58, 12, 377_000, UTC)
 """Two minutes before a month ends, in Coordinated Universal Time."""
 SCRAPED_WITHIN_S = 60.0
 """For the first look of Prometheus at each service: it takes one every 15 s."""
+
+SHIPPED_WITHIN_S = 120.0
+"""For the first order of traffic: 10 s on an idle machine, since an hour takes a second."""
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -115,6 +121,21 @@ async def test_p1_to_p6_containers_are_killed_and_then_all_made_anew_on_their_vo
     assert market.wrong() == []
     assert books.violations == ()
     assert books.unchecked == ()
+
+
+def test_traffic_places_orders_that_are_paid_and_shipped(project: Composed) -> None:
+    project.compose("run", "--rm", "--detach", "traffic", "traffic", "--rate", "3600")
+
+    sellers = {product.seller_id for product in CATALOGUE}
+    with redis.Redis.from_url(project.settings.redis_url) as client:
+        deadline_s = time.monotonic() + SHIPPED_WITHIN_S
+        shipped = False
+        while not shipped:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.5)
+            lists = [client.hvals(key(p, "orders")) for p in range(project.settings.partitions)]
+            rows = [Row(*json.loads(row)) for rows in lists for row in rows]
+            shipped = any(row.seller_id in sellers and row.status == "Shipped" for row in rows)
 
 
 def test_a_service_that_is_told_to_stop_ends_well(project: Composed) -> None:

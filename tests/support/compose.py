@@ -129,4 +129,4 @@ def composed(partitions: int) -> Iterator[Composed]:
         project.up("--build")
         yield project
     finally:
-        project.compose("--profile", "obs", "down", "--volumes", "--rmi", "local")
+        project.compose("--profile", "*", "down", "--volumes", "--rmi", "local")

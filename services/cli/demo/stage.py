@@ -140,12 +140,7 @@ async def open_stage(
     async with AsyncExitStack() as stack:
         observer = await stack.enter_async_context(observe(settings))
         await _check_empty(observer.reader, servers)
-        producers = {
-            topic.name: await stack.enter_async_context(
-                Producer(servers, _SOURCES[topic.name], [topic])
-            )
-            for topic in FROM_OUTSIDE
-        }
+        producers = await open_producers(stack, servers)
         consumer = reader_of(servers)
         stack.push_async_callback(consumer.stop)
         await consumer.start()
@@ -159,6 +154,16 @@ async def open_stage(
         tap = Tap(consumer, observer.reader.partitions, seen, (cast.hear,))
         everybody = Everybody(cast, tap, observer, tuple(producers.values()))
         yield Stage(observer.clock, everybody, seen)
+
+
+async def open_producers(stack: AsyncExitStack, servers: Servers) -> dict[str, Producer]:
+    """A producer for each topic from outside, by its name, until the stack is closed."""
+    return {
+        topic.name: await stack.enter_async_context(
+            Producer(servers, _SOURCES[topic.name], [topic])
+        )
+        for topic in FROM_OUTSIDE
+    }
 
 
 async def _check_empty(reader: LogReader, servers: Servers) -> None:
