@@ -237,7 +237,7 @@ def test_strimzis_user_of_the_pages_may_read_all_and_replay_letters_to_where_the
     None
 ):
     assert rights(PAGES) == (
-        {"Read": READABLE, "Write": READABLE - {DEAD_LETTERS}, "Describe": READABLE},
+        {"Read": set(READABLE), "Write": READABLE - {DEAD_LETTERS}, "Describe": set(READABLE)},
         {"Describe": {group_of(service) for service in SERVICES}},
     )
 
