@@ -67,7 +67,7 @@ fmt: setup-dev ## format the code and fix what can be fixed safely
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: setup-dev ## measure everything, some 90 minutes, and write docs/performance.md
+bench: setup-dev ## measure everything, some 30 minutes, and write docs/performance.md
 	$(BIN)/python -m tests.bench.run --out docs/performance.json
 	$(BIN)/python -m tests.bench.report docs/performance.json
 

@@ -20,7 +20,7 @@ async def _measure(of: Bed, sizes: Sizes) -> dict[str, Any]:
     async with outside(of) as world:
         redis = world.observer.redis
         await lives(world, of, sizes.warm_orders)
-        for _ in range(sizes.runs):
+        for _ in range(sizes.few):
             for setting in SETTINGS:
                 await redis.config_set("appendfsync", setting)
                 runs[setting].append(await lives(world, of, sizes.orders))

@@ -35,7 +35,7 @@ async def _measure(of: Bed, sizes: Sizes, known: dict[str, Any]) -> dict[str, An
         rate = ours["orders_per_s"]["median"] if ours else warm["orders_per_s"]
         at = []
         for share in sizes.shares:
-            runs = [await _run(world, of, rate * share, sizes, n) for n in range(sizes.runs)]
+            runs = [await _run(world, of, rate * share, sizes, n) for n in range(sizes.few)]
             at.append(
                 {"share": share, "orders_per_s": round(rate * share, 1), "ms": _spreads(runs)}
             )

@@ -1,7 +1,7 @@
 """The world outside of the system: storefront, gateway, sellers, carriers and warehouse.
 
 Orders come with their hold just over, so that every deadline fires at once and nothing waits for
-wall time; sellers and carriers answer as soon as the facts say that they may.
+wall time; the gateway, sellers and carriers answer as soon as the facts say that they may.
 """
 
 import asyncio
@@ -35,11 +35,15 @@ _TYPE = b'"type":"'
 
 
 class Prepared(NamedTuple):
-    """An order and its payment, encoded before the clock starts: that is not what is measured."""
+    """An order and its payment, encoded before the clock starts: that is not what is measured.
+
+    One that is `held` stays so, and is paid when it is placed.
+    """
 
     order_id: str
     placed: bytes
     paid: bytes
+    held: bool
 
 
 class Sent(NamedTuple):
@@ -70,6 +74,7 @@ class Load:
         self._consumer = consumer
         self._partitions = partitions
         self._runs = runs
+        self._unpaid: dict[str, bytes] = {}
         self._now = from_ms(int(time.time() * 1000))
         self._confirm = [self._template(self._shipment(n + 1)) for n in range(2)]
         self._deliver = self._template(PackageDelivered(tracking_number="TRACKING"))
@@ -92,14 +97,17 @@ class Load:
     async def place(
         self, prepared: Sequence[Prepared], instants_s: Sequence[float] | None = None
     ) -> None:
-        """Place and pay, at these instants of time.time(), whatever has become of those before (an
+        """Place orders, at these instants of time.time(), whatever has become of those before (an
         open loop); without instants as fast as Kafka takes them.
         """
-        for n, (order_id, placed, paid) in enumerate(prepared):
+        for n, (order_id, placed, paid, held) in enumerate(prepared):
             if instants_s and (wait_s := instants_s[n] - time.time()) > 0:
                 await asyncio.sleep(wait_s)
+            if not held:
+                self._unpaid[order_id] = paid
             await self._send(ORDERS.name, placed, order_id, event_id("placed", order_id))
-            await self._send(PAYMENTS.name, paid, order_id, event_id("paid", order_id))
+            if held:
+                await self._pay(order_id, paid)
 
     async def follow(self, orders: int) -> Counter[str]:
         """React to facts until so many more orders are delivered; the facts seen, by type."""
@@ -117,7 +125,9 @@ class Load:
         at = record.value.index(_TYPE) + len(_TYPE)
         type_: str = record.value[at : record.value.index(b'"', at)].decode()
         order_id = record.key.decode()
-        if type_ == "order.unshipped.v1":
+        if type_ == "order.held.v1" and (paid := self._unpaid.pop(order_id, None)):
+            await self._pay(order_id, paid)
+        elif type_ == "order.unshipped.v1":
             n = int(order_id[4:11])
             value = self._confirm[n % 2].replace(b"SELLER", b"S%d" % (n % SELLERS))
             await self._filled(SHIPMENTS.name, value, order_id, event_id("shipped", order_id))
@@ -126,6 +136,9 @@ class Load:
                 TRACKING.name, self._deliver, order_id, event_id("delivered", order_id)
             )
         return type_
+
+    async def _pay(self, order_id: str, paid: bytes) -> None:
+        await self._send(PAYMENTS.name, paid, order_id, event_id("paid", order_id))
 
     async def _filled(self, topic: str, value: bytes, order_id: str, id_: str) -> None:
         value = value.replace(b"EVENT-ID", id_.encode()).replace(b"ORDER-ID", order_id.encode())
@@ -161,6 +174,7 @@ class Load:
             order_id,
             self._encoded(placed, event_id("placed", order_id), order_id),
             self._encoded(paid, event_id("paid", order_id), order_id),
+            held,
         )
 
     def _placed(self, n: int, order_id: str, held: bool) -> OrderPlaced:

@@ -16,8 +16,12 @@ from shared.log_reader import LogReader, Offsets
 NAMES = [topic.name for topic in TOPICS]
 PUBLISHER: Mapping[str, str | None] = {topic.name: topic.publisher for topic in TOPICS}
 
-SAYS = {"shipments": "order.unshipped.v1", "tracking": "order.package_confirmed.v1"}
-"""The facts that sellers and carriers answer, by the topic of the answer."""
+SAYS = {
+    "payments": "order.held.v1",
+    "shipments": "order.unshipped.v1",
+    "tracking": "order.package_confirmed.v1",
+}
+"""The facts that the gateway, sellers and carriers answer, by the topic of the answer."""
 
 
 class Told(NamedTuple):
@@ -87,8 +91,8 @@ class Since:
 def caused(all_told: Sequence[Told]) -> Iterator[Caused]:
     """Each record with its cause, as far as that is among them.
 
-    A deadline's cause is the fact that first listed it; a seller's and a carrier's the fact that
-    they answer; of all else the event says it itself.
+    A deadline's cause is the fact that first listed it; a gateway's, a seller's and a carrier's the
+    fact that they answer; of all else the event says it itself.
     """
     by_id: dict[str, Told] = {}
     listed: dict[tuple[str, ...], Told] = {}

@@ -25,7 +25,7 @@ BACKLOG_S = 3 * SESSION_TIMEOUT_MS / 1000
 def measure(of: Bed, sizes: Sizes, _: dict[str, Any]) -> dict[str, Any]:
     """Seconds, of several kills."""
     runs = []
-    for _run in range(sizes.runs):
+    for _run in range(sizes.few):
         with of.workers(2, (SERVICE,)):
             (victim,) = of.more
             runs.append(asyncio.run(_kill(of, victim, sizes)))

@@ -100,7 +100,7 @@ def _deadlines(of: Figures) -> Iterator[str]:
 def _memory(of: Figures) -> Iterator[str]:
     rows = [
         [
-            shown(row["live"]),
+            shown(row["live"]) + ", most of them copies" * row["copied"],
             shown(row["redis_bytes_per_held_order"]),
             *(str(row["rss_mb"][name]) for name in row["rss_mb"]),
             with_spread(row["orders_per_s"]),

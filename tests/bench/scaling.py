@@ -20,4 +20,4 @@ def measure(of: Bed, sizes: Sizes, _: dict[str, Any]) -> dict[str, Any]:
 async def _measure(of: Bed, sizes: Sizes) -> dict[str, Any]:
     async with outside(of) as world:
         await lives(world, of, sizes.warm_orders)
-        return rates([await lives(world, of, sizes.orders) for _ in range(sizes.runs)])
+        return rates([await lives(world, of, sizes.orders) for _ in range(sizes.few)])
