@@ -64,10 +64,14 @@ class Health:
         return time.monotonic() - self._ticked_at < LIVE_WITHIN_S
 
     @property
+    def reaches_redis(self) -> bool:
+        """Whether Redis has answered lately."""
+        return time.monotonic() - self._redis_at < REACHED_WITHIN_S
+
+    @property
     def ready(self) -> bool:
         """Whether partitions are held, all of them are open, and Redis has answered lately."""
-        answers = time.monotonic() - self._redis_at < REACHED_WITHIN_S
-        return answers and bool(self.partitions) and set(self.partitions.values()) == {"open"}
+        return self.reaches_redis and {"open"} == set(self.partitions.values())
 
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]

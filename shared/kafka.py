@@ -60,9 +60,11 @@ MAX_RECORDS = 500
 """Records of one poll: some 10 ms of decisions."""
 BATCH_TIMEOUT_MS = 10
 """FastStream sleeps this long after an empty poll: p50 6 ms, and 2.3 % of a core."""
-SESSION_TIMEOUT_MS = 10_000
-HEARTBEAT_MS = 2_000
-"""A dead worker is noticed after the session; five heartbeats may be late."""
+SESSION_TIMEOUT_MS = 6_000
+HEARTBEAT_MS = 1_500
+"""A dead worker is noticed after the session: the least that Kafka takes by default
+(group.min.session.timeout.ms), and longer than a trip to Redis may be. A worker that is taken for
+dead loses some seconds, and nothing else: its commits are refused."""
 REBALANCE_TIMEOUT_MS = 30_000
 """Below the request time-out of 40 s, or joining a group never ends."""
 

@@ -45,7 +45,7 @@ from shared.errors import OrderflowError, RefusedStart, TransientError
 
 TRIP_TIMEOUT_S = 5.0
 """Longer than a slow fsync or the fork of a large Redis; shorter than a consumer's session
-(10 s), so that a worker knows of its lost reply before the group moves its partitions."""
+(6 s), so that a worker knows of its lost reply before the group moves its partitions."""
 
 CONNECT_TIMEOUT_S = 2.0
 """Part of a trip; long enough to send a lost SYN again, once."""

@@ -45,7 +45,8 @@ from shared.tracing import traces_of
 OPEN_INTERVAL_S = 1.0
 """How often partitions without a task are looked for; an assignment wakes the opener at once."""
 REOPEN_WAITS_S = (1.0, 2.0, 4.0, 8.0)
-"""Before a partition is tried again whose task failed once, twice …; the last for all further."""
+"""Before a partition is tried again whose task failed once, twice …; the last for all further. The
+end of an outage of Redis ends them: it is looked for every second."""
 OFFSETS_INTERVAL_S = 5.0
 """How often Kafka's own offsets are committed; only lag tools read them."""
 STUCK_S = 60.0
@@ -301,6 +302,9 @@ class Worker:
         while True:
             with suppress(TransientError):
                 await look_at_tokens(self.redis, list(self.tasks.values()))
+                if not self.health.reaches_redis:
+                    self._not_before.clear()
+                    self._wake.set()
                 self.health.reached_redis()
             await asyncio.sleep(OPEN_INTERVAL_S)
 

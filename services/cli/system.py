@@ -26,7 +26,7 @@ from shared.kafka import servers_of
 from shared.settings import Settings
 
 READY_LIMIT_S = 90.0
-"""For all services: 5 s on an idle machine, and one session (10 s) where members of a system that
+"""For all services: 5 s on an idle machine, and one session (6 s) where members of a system that
 was killed still have their place in the groups."""
 
 POLL_S = 0.1

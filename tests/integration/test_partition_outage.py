@@ -107,6 +107,26 @@ async def test_a_worker_with_nothing_to_do_is_not_ready_while_redis_is_away(
     await until(lambda: status(200), "ready again")
 
 
+async def test_partitions_are_opened_when_redis_is_back_and_not_when_their_next_try_is_due(
+    world: World, redis_to_kill: LocalRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.worker.REOPEN_WAITS_S", (3_600.0,))
+    subjects = [world.subject(p, 1) for p in range(PARTITIONS)]
+    async with world.worker() as worker:
+        await world.add(*subjects)
+        await world.rest()
+        redis_to_kill.kill()
+        await world.add(*subjects)
+
+        async def lost() -> bool:
+            return not (worker.tasks or worker.health.reaches_redis)
+
+        await until(lost, "all tasks lost")
+        await asyncio.to_thread(redis_to_kill.restart)
+
+        await world.rest()
+
+
 async def test_sigterm_closes_in_order(world: World) -> None:
     worker = await serving(world)
     await world.add(*[world.subject(p) for p in range(PARTITIONS)] * 20)
