@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from shared.events.envelope import OpenDeadline
 from shared.events.fields import Instant, Model
 from shared.events.parking import PARKED, ParkedRecord
+from shared.packing import pack, unpack
 from shared.retention import JOURNAL_READABLE_MS
 
 MAX_SEEN = 32
@@ -109,12 +110,12 @@ class _Stored(Model, Generic[S]):
     state: S | None = None
 
 
-WallMs = Callable[[datetime], int | None]
-"""From business time to wall ms; None while the clock as it stands never gets there."""
+WallMs = Callable[[int], int | None]
+"""From business ms to wall ms; None while the clock as it stands never gets there."""
 
 
 class Documents(Generic[S]):
-    """The documents of one service in Redis, as compact JSON under the partition's hash tag."""
+    """The documents of one service in Redis: JSON, packed, under the partition's hash tag."""
 
     def __init__(self, service: str, state: type[S]) -> None:
         self._service = service
@@ -143,7 +144,7 @@ class Documents(Generic[S]):
         """A document from what was stored; a new one from None."""
         if stored is None:
             return Document(subject)
-        read = self._stored.model_validate_json(stored)
+        read = self._stored.model_validate_json(unpack(stored))
         return Document(
             subject=subject,
             state=read.state,
@@ -181,4 +182,4 @@ class Documents(Generic[S]):
         body = self.dump_state(after.state) if state is None else state
         stored = to_json(head)[:-1] + b',"state":' + body + b"}"
         expiry = ("PX", LINGER_MS) if after.lingers else ()
-        return [Op("SET", self.key(partition, after.subject), (stored, *expiry))]
+        return [Op("SET", self.key(partition, after.subject), (pack(stored), *expiry))]

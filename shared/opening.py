@@ -22,7 +22,7 @@ from pydantic_core import from_json
 
 from shared.batch import DeadLetter, Desk, Input, input_of
 from shared.calls import answer_id
-from shared.clock import BusinessClock, to_ms
+from shared.clock import BusinessClock
 from shared.decode import Decoder, NotAnEvent, Reading, Record
 from shared.documents import Document, S
 from shared.errors import RefusedStart, TransientError
@@ -359,7 +359,7 @@ class Opening(Generic[S]):
                 self._desk.partition,
                 before[subject],
                 document,
-                lambda instant: timeline.wall_ms(to_ms(instant)),
+                timeline.wall_ms,
             )
         ]
         commit = Commit(

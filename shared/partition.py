@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from shared.batch import DeadLetter, Decided, Desk, Input, input_of, restored
 from shared.calls import Bug, Caller, PendingCall
-from shared.clock import BusinessClock, fresh_token, to_ms
+from shared.clock import BusinessClock, fresh_token
 from shared.decode import Decoder, Misrouted, NotAnEvent, Record
 from shared.documents import Document, S
 from shared.errors import TransientError
@@ -517,7 +517,7 @@ class PartitionTask(Generic[S]):
                 self.partition,
                 decided.before[subject],
                 after,
-                lambda instant: timeline.wall_ms(to_ms(instant)),
+                timeline.wall_ms,
                 decided.states.get(subject),
             )
         ]

@@ -19,6 +19,7 @@ from services.inventory.store import (
 from shared.books.reading import documents_of, subjects_of
 from shared.events.deadlines import DEADLINES_EVENTS
 from shared.events.warehouse import stock_subject
+from shared.packing import unpack
 from shared.rest import Part
 from shared.service import Service
 from shared.spreadsheet import printable
@@ -97,7 +98,7 @@ def _member(name: str, ours: Any, theirs: Any) -> str:
 
 def _members(service: Service[Any], stored: bytes) -> dict[str, Any]:
     """A document's members and its state's."""
-    document: dict[str, Any] = from_json(stored)
+    document: dict[str, Any] = from_json(unpack(stored))
     if service.journal is DEADLINES_EVENTS:
         # For tracing: of the first of its inputs that was read, and which that was is chance.
         document.pop("correlation_id", None)

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from services.deadlines.state import Armed, Deadlines, DeadlinesListed
+from shared.clock import to_ms
 from shared.events.deadlines import DeadlineReached
 from shared.events.envelope import Fact, ServiceFact
 from shared.events.fields import Identifier, Instant
@@ -31,7 +32,7 @@ def decide(state: Deadlines | None, received: Received, _policies: Policies) -> 
 
 
 def _reached(state: Deadlines | None, due: Due) -> Facts:
-    armed = Armed(due.publisher, due.kind, due.due)
+    armed = Armed(due.publisher, due.kind, to_ms(due.due))
     if state is None or armed not in state.armed():
         return ()
     return [DeadlineReached(publisher=due.publisher, kind=due.kind, due=due.due)]
@@ -39,6 +40,6 @@ def _reached(state: Deadlines | None, due: Due) -> Facts:
 
 def _listed(state: Deadlines | None, publisher: str, fact: ServiceFact) -> Facts:
     known = state.listed.get(publisher, ()) if state is not None else ()
-    if [(d.kind, d.due) for d in known] == [(d.kind, d.due) for d in fact.deadlines]:
+    if [d[:2] for d in known] == [(d.kind, to_ms(d.due)) for d in fact.deadlines]:
         return ()
     return [DeadlinesListed(publisher=publisher, open=fact.deadlines)]

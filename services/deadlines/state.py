@@ -6,24 +6,29 @@ from typing import Annotated, ClassVar, NamedTuple
 
 from pydantic import Field
 
+from shared.clock import to_ms
 from shared.documents import State
 from shared.events.deadlines import DeadlineReached
 from shared.events.envelope import Fact, OpenDeadline
 from shared.events.fields import Identifier
 
 
-class Listed(OpenDeadline):
-    """A deadline that its publisher lists as open; reached once, it is not announced again."""
+class Listed(NamedTuple):
+    """A deadline that its publisher lists as open, due in business ms; reached once, it is not
+    announced again. Compared and stored at each fact of ours, so it is small.
+    """
 
+    kind: Identifier
+    due_ms: int
     reached: bool = False
 
 
 class Armed(NamedTuple):
-    """A deadline of one subject that is still to come."""
+    """A deadline of one subject that is still to come, in business ms."""
 
     publisher: str
     kind: str
-    due: datetime
+    due_ms: int
 
 
 MAX_PUBLISHERS = 16
@@ -44,7 +49,7 @@ class Deadlines(State):
         for publisher, listed in self.listed.items():
             for deadline in listed:
                 if not deadline.reached:
-                    yield Armed(publisher, deadline.kind, deadline.due)
+                    yield Armed(publisher, deadline.kind, deadline.due_ms)
 
 
 class DeadlinesListed(Fact):
@@ -62,16 +67,13 @@ def evolve(state: Deadlines | None, fact: Fact, _time: datetime) -> Deadlines:
     listed = dict(state.listed)
     match fact:
         case DeadlinesListed(publisher=publisher):
-            known = {(d.kind, d.due): d for d in listed.get(publisher, ())}
-            listed[publisher] = tuple(
-                known.get((d.kind, d.due)) or Listed(kind=d.kind, due=d.due) for d in fact.open
-            )
+            reached = {d[:2] for d in listed.get(publisher, ()) if d.reached}
+            opened = [(d.kind, to_ms(d.due)) for d in fact.open]
+            listed[publisher] = tuple(Listed(*d, reached=d in reached) for d in opened)
         case DeadlineReached(publisher=publisher):
+            over = (fact.kind, to_ms(fact.due))
             listed[publisher] = tuple(
-                d.model_copy(update={"reached": True})
-                if (d.kind, d.due) == (fact.kind, fact.due)
-                else d
-                for d in listed.get(publisher, ())
+                d._replace(reached=True) if d[:2] == over else d for d in listed.get(publisher, ())
             )
         case _:
             raise TypeError(f"{fact.TYPE} is no fact of deadlines")

@@ -2,7 +2,8 @@
 
 Per partition, under its hash tag: the documents; `ledger`, a sorted set of what is armed with its
 due time in business ms, the truth; and per deadline a key `ttl:PUBLISHER|KIND|SUBJECT` that expires
-when it is due, in wall time: its PTTL is the countdown, and its expired event tells who listens.
+when it is due, in wall time: its PTTL is the countdown, its value the due time in business ms, and
+its expired event tells who listens.
 """
 
 from collections.abc import Iterable, Sequence
@@ -68,9 +69,9 @@ class DeadlineDocuments(Documents[Deadlines]):
         was, now = _armed(before), _armed(after)
         ops = list(super().write(partition, before, after, wall_ms, state))
         for armed in was - now:
-            ops += _drop(partition, _entry(after.subject, armed), over=_is_reached(after, armed))
+            ops += _drop(partition, _member(armed, after.subject), over=_is_reached(after, armed))
         for armed in now - was:
-            ops += _arm(partition, _entry(after.subject, armed), wall_ms(armed.due))
+            ops += _arm(partition, _member(armed, after.subject), armed.due_ms, wall_ms)
         return ops
 
 
@@ -83,34 +84,33 @@ def _armed(document: Document[Deadlines]) -> set[Armed]:
 
 def _is_reached(document: Document[Deadlines], armed: Armed) -> bool:
     listed = document.state.listed.get(armed.publisher, ()) if document.state else ()
-    return any(d.reached and (d.kind, d.due) == (armed.kind, armed.due) for d in listed)
+    return any(d.reached and d[:2] == armed[1:] for d in listed)
 
 
-def _entry(subject: str, armed: Armed) -> Entry:
-    return Entry(armed.publisher, armed.kind, subject, armed.due)
+def _member(armed: Armed, subject: str) -> str:
+    return f"{armed.publisher}|{armed.kind}|{subject}"
 
 
-def _arm(partition: int, entry: Entry, wall_ms: int | None) -> list[Op]:
+def _arm(partition: int, member: str, due_ms: int, wall_ms: WallMs) -> list[Op]:
     return [
-        Op("ZADD", ledger_key(partition), (to_ms(entry.due), entry.member)),
-        Op("SET", ttl_key(partition, entry.member), _ttl_args(entry, wall_ms)),
+        Op("ZADD", ledger_key(partition), (due_ms, member)),
+        Op("SET", ttl_key(partition, member), _ttl_args(due_ms, wall_ms(due_ms))),
     ]
 
 
-def _ttl_args(entry: Entry, wall_ms: int | None) -> tuple[str | int, ...]:
+def _ttl_args(due_ms: int, wall_ms: int | None) -> tuple[str | int, ...]:
     """Without a wall instant (the clock stands still) the key does not expire."""
-    due = entry.due.isoformat()
-    return (due,) if wall_ms is None else (due, "PXAT", max(wall_ms, 1))
+    return (due_ms,) if wall_ms is None else (due_ms, "PXAT", max(wall_ms, 1))
 
 
-def _drop(partition: int, entry: Entry, *, over: bool) -> list[Op]:
+def _drop(partition: int, member: str, *, over: bool) -> list[Op]:
     """Out of the ledger; the key of what is over expires on the way, so that its event is prompt.
 
     `DEL` of a key that is set to have expired in 1970 emits `expired`, of a live one `del`.
     """
-    key = ttl_key(partition, entry.member)
+    key = ttl_key(partition, member)
     expired = [Op("SET", key, ("over", "PXAT", 1))] if over else []
-    return [Op("ZREM", ledger_key(partition), (entry.member,)), *expired, Op("DEL", key)]
+    return [Op("ZREM", ledger_key(partition), (member,)), *expired, Op("DEL", key)]
 
 
 async def read_heads(
@@ -144,7 +144,8 @@ async def rearm(redis: Redis, partition: int, timeline: Timeline) -> None:
     while entries := _entries(await _page(redis, key, at)):
         pipeline = Pipeline(redis)
         for entry in entries:
-            args = _ttl_args(entry, timeline.wall_ms(to_ms(entry.due)))
+            due_ms = to_ms(entry.due)
+            args = _ttl_args(due_ms, timeline.wall_ms(due_ms))
             pipeline.queue("SET", ttl_key(partition, entry.member), *args, "XX")
         await pipeline.run()
         at += REARM_BATCH

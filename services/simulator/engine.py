@@ -147,18 +147,19 @@ class _Remembering:
         self._policies = policies
         self._states: dict[str, Deadlines | None] = {}
         self._armed: dict[str, tuple[Armed, ...]] = {}
-        self._ledger: list[tuple[datetime, int, str, Armed]] = []
+        self._ledger: list[tuple[int, int, str, Armed]] = []
         self._numbers = count()
 
     @property
     def next_due(self) -> datetime | None:
-        return self._ledger[0][0] if self._ledger else None
+        return from_ms(self._ledger[0][0]) if self._ledger else None
 
     def reach(self) -> Said | None:
         """What is due next; nothing where that is armed no more."""
-        due, number, subject, armed = heapq.heappop(self._ledger)
+        due_ms, number, subject, armed = heapq.heappop(self._ledger)
         if armed not in self._armed[subject]:
             return None
+        due = from_ms(due_ms)
         data = Due(publisher=armed.publisher, kind=armed.kind, due=due)
         return Said(f"due-{number}", Due.TYPE, subject, due, data, LEDGER)
 
@@ -182,7 +183,7 @@ class _Remembering:
         self._armed[subject] = armed
         for each in armed:
             if each not in known:
-                heapq.heappush(self._ledger, (each.due, next(self._numbers), subject, each))
+                heapq.heappush(self._ledger, (each.due_ms, next(self._numbers), subject, each))
 
 
 class Engine:

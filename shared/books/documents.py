@@ -9,6 +9,7 @@ from shared.books.story import Json, Story, event_of
 from shared.errors import OrderflowError
 from shared.events.deadlines import DEADLINES_EVENTS
 from shared.events.parking import PARKING
+from shared.packing import unpack
 from shared.service import Service
 
 _PARKING = frozenset(fact.TYPE for fact in PARKING)
@@ -46,7 +47,7 @@ def check_document(service: Service[Any], story: Story, stored: bytes | None, pa
         page.violate(story.subject, f"has facts in {service.journal.name}, but no document")
         return
     page.count("documents")
-    document = from_json(stored)
+    document = from_json(unpack(stored))
     version = last.version if last is not None else 0
     if document["version"] != version:
         found = f"is at version {document['version']} in Redis, at {version} in the journal"

@@ -37,6 +37,7 @@ from shared.events.gateway import (
 from shared.events.storefront import ORDERS, CancelRequested
 from shared.events.warehouse import STOCK, StockAdjusted, stock_subject
 from shared.kafka import group_members, producer_of
+from shared.packing import unpack
 from shared.rest import Part, Rest
 from tests.support.market import REST_LIMIT_S, Market, open_market
 from tests.support.own_system import own_system
@@ -275,11 +276,17 @@ def on_hand(redis: Redis) -> int:
     return int(level.split()[0])
 
 
+def document(redis: Redis, key: bytes) -> dict[str, Any]:
+    """A document as it lies in Redis."""
+    found: dict[str, Any] = json.loads(unpack(cast("bytes", redis.get(key))))
+    return found
+
+
 def handled(redis: Redis) -> Mapping[str, Any]:
     """What was done with each letter, as the dashboard has it."""
     found = {}
     for key in redis.scan_iter("{dashboard:*}:doc:letter *", count=1_000):
-        state = json.loads(redis.get(key) or b"")["state"]
+        state = document(redis, key)["state"]
         if state.get("handled"):
             found[key.decode().partition(":doc:letter ")[2]] = state["handled"]
     return found
@@ -297,7 +304,7 @@ def views(redis: Redis) -> Mapping[str, Any]:
     """What it shows of each order: which topic was read first is chance, and for tracing only."""
     found: dict[str, Any] = {}
     for key in redis.scan_iter("{dashboard:*}:doc:*", count=1_000):
-        stored: Any = json.loads(redis.get(key) or b"")
+        stored = document(redis, key)
         rows = key.partition(b":doc:")[0] + b":orders"
         row = redis.hget(cast("str", rows), subject_of(key))
         if stored["state"].get("order"):
@@ -355,9 +362,12 @@ def plant(redis: Redis) -> dict[tuple[str, str], str]:
         service: [key for key in keys_of(redis, service) if b":doc:" in key]
         for service in ("payment", "fulfillment", "inventory")
     }
-    live = next(k for k in documents["fulfillment"] if b'"Unshipped"' in (redis.get(k) or b""))
-    document: Any = redis.get(live)
-    redis.set(live, document.replace(b'"Unshipped"', b'"Canceled"'))
+    live = next(
+        k for k in documents["fulfillment"] if document(redis, k)["state"]["status"] == "Unshipped"
+    )
+    order = document(redis, live)
+    order["state"]["status"] = "Canceled"
+    redis.set(live, json.dumps(order))
     lost = next(k for k in documents["payment"] if redis.pttl(k) == -1)
     redis.delete(lost)
     stray = documents["inventory"][0].rpartition(b":")[0] + b":ORDER-of-nobody"

@@ -6,6 +6,8 @@ from typing import Any
 from pydantic_core import from_json
 from redis import Redis
 
+from shared.packing import unpack
+
 KEYS = {
     "inventory": ("{inventory:*", "{stock:*"),
     "payment": ("{payment:*", "{tally:*"),
@@ -62,7 +64,7 @@ def _normal(key: str, value: Any) -> Any:
         return _entry(value)
     if key.startswith("{deadlines:") and ":doc:" in key:
         # For tracing: of the first of its two inputs that was read, and which that was is chance.
-        return {name: v for name, v in from_json(value).items() if name != "correlation_id"}
+        return {name: v for name, v in from_json(unpack(value)).items() if name != "correlation_id"}
     return value
 
 

@@ -129,7 +129,11 @@ class Story:
         after = {}
         for subject, document in decided.after.items():
             (op,) = documents.write(
-                0, decided.before[subject], document, to_ms, decided.states.get(subject)
+                0,
+                decided.before[subject],
+                document,
+                lambda due_ms: due_ms,
+                decided.states.get(subject),
             )
             stored = op.args[0]
             assert isinstance(stored, bytes)

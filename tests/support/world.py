@@ -217,7 +217,7 @@ class World:
     def ledger(self) -> list[Entry]:
         """What is armed."""
         return [
-            Entry(armed.publisher, armed.kind, subject, armed.due)
+            Entry(armed.publisher, armed.kind, subject, from_ms(armed.due_ms))
             for (_, subject), document in self.workers[-1].documents.items()
             for armed in (document.state.armed() if document.state else ())
         ]

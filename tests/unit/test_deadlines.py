@@ -6,6 +6,7 @@ import pytest
 
 from services.deadlines.decisions import Due, decide
 from services.deadlines.state import Armed, Deadlines, DeadlinesListed, evolve
+from shared.clock import to_ms
 from shared.events.deadlines import DeadlineReached
 from shared.events.envelope import Fact, OpenDeadline
 from shared.events.fulfillment import CancelWarned
@@ -94,7 +95,7 @@ def test_r23_each_service_lists_its_own_and_leaves_the_others() -> None:
     state, _ = play(lists(TO_SHIP), lists(REFUND, publisher="payment"), lists())
 
     assert state is not None
-    assert list(state.armed()) == [Armed("payment", "provider_answer", SHIP_BY)]
+    assert list(state.armed()) == [Armed("payment", "provider_answer", to_ms(SHIP_BY))]
 
 
 @pytest.mark.parametrize(

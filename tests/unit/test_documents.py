@@ -1,5 +1,7 @@
 """A document as it lies in Redis: the same after writing and reading, compact, and tolerant."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic_core import from_json
+from zstandard import ZstdError
 
 from shared.clock import to_ms
 from shared.documents import LINGER_MS, Document, Documents
 from shared.events.envelope import OpenDeadline
 from shared.events.parking import PARKED, ParkedRecord
+from shared.packing import unpack
 from tests.support.toy import NOON, Sum
 
 DOCUMENTS = Documents("toy", Sum)
@@ -60,7 +64,7 @@ documents: st.SearchStrategy[Document[Sum]] = st.builds(
 
 
 def stored(document: Document[Sum], state: bytes | None = None) -> bytes:
-    (op,) = DOCUMENTS.write(5, Document("S-1"), document, to_ms, state)
+    (op,) = DOCUMENTS.write(5, Document("S-1"), document, lambda due_ms: due_ms, state)
     assert (op.command, op.key) == ("SET", "{toy:5}:doc:S-1")
     value, *expiry = op.args
     assert expiry == (["PX", LINGER_MS] if document.lingers else [])
@@ -81,7 +85,7 @@ def test_a_subject_never_heard_of_has_a_new_document() -> None:
 def test_a_document_is_compact_what_is_empty_is_left_out() -> None:
     document = Document("S-1", state=Sum(total=3, count=2), version=2, time=NOON)
 
-    assert stored(document) == (
+    assert unpack(stored(document)) == (
         b'{"version":2,"time":"2026-03-29T12:00:00Z","state":{"deadlines":[],"total":3,"count":2}}'
     )
 
@@ -93,11 +97,38 @@ def test_a_document_of_a_newer_release_is_read_without_what_is_new_in_it() -> No
 
 
 @pytest.mark.parametrize(
-    "broken", [b"", b"{}", b'{"version":"2"}', b'{"version":1,"state":{"total":"3"}}']
+    "broken", [b"{}", b'{"version":"2"}', b'{"version":1,"state":{"total":"3"}}']
 )
 def test_a_document_that_is_none_is_a_bug_and_said_aloud(broken: bytes) -> None:
     with pytest.raises(ValidationError):
         DOCUMENTS.read("S-1", broken)
+
+
+def test_a_document_that_is_not_even_packed_is_said_aloud() -> None:
+    for broken in (b"", b"neither", stored(Document("S-1"))[:-1]):
+        with pytest.raises(ZstdError):
+            DOCUMENTS.read("S-1", broken)
+
+
+def test_a_packed_document_is_read_for_ever() -> None:
+    packed = bytes.fromhex(
+        "28b52ffd20583d01007832303331325d33756e74223a327d7d0700d0824166048b13d1f3030e9cc5c0422019"
+        "9431b402"
+    )
+    document = Document("S-1", state=Sum(total=3, count=2), version=2, time=NOON)
+
+    assert DOCUMENTS.read("S-1", packed) == document
+
+
+def test_a_person_reads_a_document() -> None:
+    shown = subprocess.run(
+        (sys.executable, "-m", "shared.packing"),
+        input=stored(Document("S-1", version=2)) + b"\n",  # as `redis-cli --raw` ends it
+        capture_output=True,
+        check=True,
+    )
+
+    assert from_json(shown.stdout) == {"version": 2, "state": None}
 
 
 def test_open_deadlines_are_the_states_and_the_earliest_end_of_parking() -> None:
