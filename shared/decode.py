@@ -46,9 +46,9 @@ _BOUNDS = (
     f"the log's time of a record lies from {MIN_INSTANT:%Y} to {MAX_ARRIVAL:%Y}; where the broker"
     " sets it (message.timestamp.type=LogAppendTime) it does"
 )
-_OUR_TYPE = re.compile(rb'^\{[^{}]*?"type":"([a-z0-9_.]+)"')
-"""In the head of an event as `shared.events.envelope.encode` writes it."""
+_TYPE = b'"type":"'
 _TRACEPARENT = re.compile(TRACEPARENT.encode())
+_FIRST_MS, _LAST_MS = to_ms(MIN_INSTANT), to_ms(MAX_ARRIVAL)
 _HUGE_EXPONENT = re.compile(rb"[0-9][eE]\+?[0-9]{3}")
 
 
@@ -133,7 +133,7 @@ def arrived_ms(record: Record) -> int:
 
 def arrived_at(record: Record, timeline: Timeline) -> datetime:
     """When a record reached the log, in business time; what no clock can have said is bounded."""
-    return min(max(from_ms(_arrival_ms(record, timeline)), MIN_INSTANT), MAX_ARRIVAL)
+    return from_ms(min(max(_arrival_ms(record, timeline), _FIRST_MS), _LAST_MS))
 
 
 def _arrival_ms(record: Record, timeline: Timeline) -> int:
@@ -176,7 +176,7 @@ class Decoder:
         topic = self._topics[record.topic]
         if (read := self._read.get(topic.name)) is not None:
             return read(record)
-        value = structured(record)
+        value = _value_of(topic, record)
         if isinstance(value, NotAnEvent):
             return value
         if topic.publisher is None and (large := _too_large(record, value)):
@@ -222,7 +222,7 @@ class Decoder:
             )
         if record.key != event.subject.encode():
             return NotAnEvent("key_is_not_subject", "the record key has to be the subject", "key")
-        if not to_ms(MIN_INSTANT) <= _arrival_ms(record, timeline) < to_ms(MAX_ARRIVAL):
+        if not _FIRST_MS <= _arrival_ms(record, timeline) < _LAST_MS:
             return NotAnEvent("arrival_out_of_bounds", _BOUNDS, "timestamp")
         claimed = {"time": event.time, **event.data.claimed_instants()}
         believed_ms = latest_believed_ms(timeline, arrived_ms(record))
@@ -236,10 +236,18 @@ class Decoder:
         return event if event.traceparent else _traced(event, record)
 
 
+def _value_of(topic: Topic, record: Record) -> bytes | NotAnEvent:
+    """The event's JSON; facts of ours come in one mode, so their headers are not looked at."""
+    value = record.value
+    if topic.publisher is None or value is None or len(value) > MAX_EVENT_BYTES:
+        return structured(record)
+    return value
+
+
 def _type_of(topic: Topic, value: bytes) -> str | NotAnEvent:
     """The type of an event; a fact of ours is not parsed for it, since most are skipped by it."""
-    if topic.publisher is not None and (found := _OUR_TYPE.search(value)):
-        return found[1].decode()
+    if topic.publisher is not None and (found := _our_type(value)):
+        return found
     parsed = parsed_json(value)
     if isinstance(parsed, NotAnEvent):
         return parsed
@@ -252,6 +260,15 @@ def type_in(parsed: Mapping[str, Any]) -> str | NotAnEvent:
     if not isinstance(type_, str):
         return NotAnEvent("invalid_field", "type: has to be a string", "type")
     return type_
+
+
+def _our_type(value: bytes) -> str:
+    """In the head of an event as `shared.events.envelope.encode` writes it; else nothing."""
+    at = value.find(_TYPE)
+    if at < 0 or value.find(b"{", 1, at) > 0:
+        return ""
+    begin = at + len(_TYPE)
+    return value[begin : value.find(b'"', begin)].decode(errors="replace")
 
 
 def _traced(event: Event[Any], record: Record) -> Event[Any]:

@@ -31,11 +31,15 @@ STUCK_REASONS: tuple[StuckReason, ...] = get_args(StuckReason)
 def deadlines_of(order: Order) -> tuple[OpenDeadline, ...]:
     """The deadlines that the order has open; one that it is stuck past is not among them."""
     stuck = {stuck.reason for stuck in order.stuck}
-    waits = [(kind, due(order)) for kind, due in DUE_OF.items() if kind not in stuck]
-    known = {(open_.kind, open_.due): open_ for open_ in order.deadlines}
-    return tuple(
-        known.get((kind, due)) or OpenDeadline(kind=kind, due=due) for kind, due in waits if due
-    )
+    known = {open_.kind: open_ for open_ in order.deadlines}
+    open_ = []
+    for kind, due_of in DUE_OF.items():
+        due = due_of(order)
+        if due and kind not in stuck:
+            before = known.get(kind)
+            same = before is not None and before.due == due
+            open_.append(before if before and same else OpenDeadline(kind=kind, due=due))
+    return tuple(open_)
 
 
 def stuck_of(order: Order) -> tuple[Stuck, ...]:
