@@ -5,7 +5,7 @@ from datetime import datetime
 
 from services.payment.case import Case
 from services.payment.funds import Payment, Request, Way
-from services.payment.money import after, make_up, withdraw
+from services.payment.money import after, give_back, make_up, went_back, withdraw
 from services.payment.state import Lapsed, Verification
 from shared.events.deadlines import DeadlineReached
 from shared.events.envelope import Fact
@@ -20,7 +20,6 @@ from shared.events.gateway import (
 )
 from shared.events.payment import (
     ApprovalWithdrawn,
-    MoneyReturned,
     PaymentLapsed,
     PaymentStuck,
     PaymentTakenBack,
@@ -47,7 +46,8 @@ def record_return(case: Case[PaymentVoided | PaymentRefunded]) -> Facts:
     said = case.said
     way: Way = "voided" if isinstance(said, PaymentVoided) else "refunded"
     payment = case.known.payment(said.payment_id, said.amount.currency)
-    returned = _returned(payment, way, said.amount.amount_minor - payment.told.get(way, 0))
+    new_minor = said.amount.amount_minor - payment.told.get(way, 0)
+    returned = went_back(payment, way, new_minor, case.time)
     if not returned:
         return ()
     before, known = case.known, case.known.after(returned[0])
@@ -56,40 +56,44 @@ def record_return(case: Case[PaymentVoided | PaymentRefunded]) -> Facts:
 
 
 def lapse(case: Case[AuthorizationLapsed]) -> Facts:
-    """R7: what lapsed is held no more, and is made up for where it is owed.
+    """R7: what was authorised before that is held no more, and is made up for where it is owed.
 
-    R25: where the authorisation is not told yet, the lapse is remembered until it is; what was
-    taken back before can not lapse any more.
+    R25: it is remembered, as what lapsed may be told later; said again, it says nothing of what was
+    authorised since.
     """
-    before, payment_id = case.known, case.said.payment_id
-    payments = _payments(before, payment_id)
-    if not any(payment.authorized.arrived_minor for payment in payments):
-        known_of = payment_id in (*before.lapsed_early, *before.taken_back)
-        return () if known_of else (PaymentLapsed(payment_id=payment_id),)
+    before, payment_id, at = case.known, case.said.payment_id, case.time
+    known_of = (before.lapsed.get(payment_id), before.taken_back.get(payment_id))
+    if any(known_at and at <= known_at for known_at in known_of):
+        return ()
     facts: list[Fact] = []
-    for payment in payments:
-        facts += _returned(payment, "lapsed", payment.held_minor)
-    return [*facts, *make_up(before, after(before, facts), case.time, case.answer_due)]
+    for payment in _payments(before, payment_id):
+        since_minor = payment.authorized_since_minor(at)
+        if payment.captured_at and payment.captured_at >= at:
+            since_minor -= payment.captured.arrived_minor
+        lapsed_minor = payment.held_minor - max(0, since_minor)
+        facts += went_back(payment, "lapsed", lapsed_minor, at)
+    if not facts:
+        return [PaymentLapsed(payment_id=payment_id, happened_at=at)]
+    return [*facts, *make_up(before, after(before, facts), at, case.answer_due)]
 
 
 def reverse(case: Case[PaymentReversed | PaymentChargedBack]) -> Facts:
     """R7: what was taken back is recorded; of the approved payment, it stops an unshipped order.
 
-    Where all is taken back of a payment before money of it is told, that is remembered.
+    Where all is taken back of a payment and nothing is there to take, what it was is told later:
+    that is remembered.
     """
-    said = case.said
-    payments = _payments(case.known, said.payment_id, said.amount)
-    if said.amount is None and not any(payment.has_come for payment in payments):
-        known_of = said.payment_id in case.known.taken_back
-        return () if known_of else (PaymentTakenBack(payment_id=said.payment_id),)
+    said, known = case.said, case.known
+    payments = _payments(known, said.payment_id, said.amount)
     facts: list[Fact] = []
     for payment in payments:
-        new_minor = payment.reclaimable_minor
+        new_minor = payment.reclaimable_minor - payment.authorized_since_minor(case.time)
         if said.amount is not None:
             new_minor = said.amount.amount_minor - payment.told.get("reversed", 0)
-        returned = _returned(payment, "reversed", new_minor)
+        whole = said.amount is None
+        returned = went_back(payment, "reversed", new_minor, case.time, whole=whole)
         facts += returned
-        if returned and case.known.has_approved(payment):
+        if returned and known.has_approved(payment):
             charged_back = isinstance(said, PaymentChargedBack)
             withdrawn = ApprovalWithdrawn(
                 payment_id=payment.payment_id,
@@ -98,7 +102,9 @@ def reverse(case: Case[PaymentReversed | PaymentChargedBack]) -> Facts:
                 detail=said.reason,
             )
             facts.append(withdrawn)
-    return facts
+    if facts or said.amount is not None or said.payment_id in known.taken_back:
+        return facts
+    return [PaymentTakenBack(payment_id=said.payment_id, happened_at=case.time)]
 
 
 def _payments(known: Verification, payment_id: str, amount: Money | None = None) -> list[Payment]:
@@ -108,24 +114,19 @@ def _payments(known: Verification, payment_id: str, amount: Money | None = None)
     return [payment for payment in known.payments if payment.payment_id == payment_id]
 
 
-def _returned(payment: Payment, way: Way, new_minor: int) -> list[MoneyReturned]:
-    if new_minor <= 0:
-        return []
-    amount = Money(amount_minor=new_minor, currency=payment.currency)
-    return [MoneyReturned(payment_id=payment.payment_id, amount=amount, how=way)]
-
-
 def fail(case: Case[RequestFailed]) -> Facts:
     """R23: a request that the provider answered with no is stuck, once, if it was not done
-    meanwhile.
+    meanwhile. R7: what it does not capture and is not owed any more is voided.
     """
-    said = case.said
-    return [
-        _stuck(payment, FAILED[said.request], pending_minor, case.at, said.reason)
-        for payment in _payments(case.known, said.payment_id)
-        if said.request not in payment.failed
-        if (pending_minor := payment.pending_minor(said.request))
-    ]
+    said, facts = case.said, list[Fact]()
+    for payment in _payments(case.known, said.payment_id):
+        pending_minor = payment.pending_minor(said.request)
+        if pending_minor and said.request not in payment.failed:
+            stuck = _stuck(payment, FAILED[said.request], pending_minor, case.at, said.reason)
+            known = case.known.after(stuck)
+            refused = known.payment(payment.payment_id, payment.currency)
+            facts += [stuck, *give_back(known, refused, case.answer_due)]
+    return facts
 
 
 def get_stuck(case: Case[DeadlineReached]) -> Facts:

@@ -151,9 +151,14 @@ def _verify(case: Case[PaymentAuthorized | PaymentCaptured], total: Money) -> Fa
     said = case.said
     if said.amount == total:
         captured = isinstance(said, PaymentCaptured)
-        approved = PaymentApproved(payment_id=said.payment_id, amount=total, captured=captured)
+        approved = PaymentApproved(
+            payment_id=said.payment_id,
+            amount=total,
+            captured=captured,
+            captured_at=case.time if captured else None,
+        )
         before = case.known
-        facts = [approved, *follow_up(before, [approved], said)]
+        facts = [approved, *follow_up(before, [approved], said, case.time)]
         return [*facts, *make_up(before, after(before, facts), case.time, case.answer_due)]
     detail = f"{_shown(said.amount)} instead of {_shown(total)}"
     refused = _refused(case.known.payer, "payment_mismatch", said.payment_id, detail)

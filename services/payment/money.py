@@ -16,8 +16,8 @@
                                                       whether a void was asked for or not
     taken back before it is told that it came         what comes is back already; where it is
                                                       approved, it is withdrawn at once
-    lapsed before its authorisation is told           what comes is held no more; where it is
-                                                      approved, it is asked for again at once
+    lapsed before its authorisation is told           what was authorised by then is held no more;
+                                                      where it is approved, it is asked for again
     held no more, of the approved payment             asked for again; where a part is captured, it
                                                       is stuck, as one order has one payment
     voided, refunded, lapsed or reversed              recorded; what returned unasked is not asked
@@ -28,10 +28,10 @@
 Every request says until when its answer is due (R23).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from services.payment.funds import Kind, Payment
+from services.payment.funds import Kind, Payment, Way
 from services.payment.owed import approved_payment, owed_minor, shortfall_minor, why_not_owed
 from services.payment.state import Lapsed, Verification
 from shared.events.envelope import Fact
@@ -67,10 +67,11 @@ def settle(
     if new_minor <= 0:
         return []
     amount = Money(amount_minor=new_minor, currency=currency)
-    facts: list[Fact] = [MoneyArrived(payment_id=said.payment_id, amount=amount, how=how)]
+    arrived = MoneyArrived(payment_id=said.payment_id, amount=amount, how=how, happened_at=time)
+    facts: list[Fact] = [arrived]
     if _renews(known, after(known, facts).payment(said.payment_id, currency), amount):
         facts.append(PaymentRenewed(payment_id=said.payment_id))
-    facts += follow_up(known, facts, said)
+    facts += follow_up(known, facts, said, time)
     facts += make_up(known, after(known, facts), time, due)
     settled = after(known, facts)
     facts += give_back(settled, settled.payment(said.payment_id, currency), due)
@@ -85,24 +86,46 @@ def _renews(known: Verification, payment: Payment, came: Money) -> bool:
 
 
 def follow_up(
-    known: Verification, facts: Sequence[Fact], said: PaymentAuthorized | PaymentCaptured
+    known: Verification,
+    facts: Sequence[Fact],
+    said: PaymentAuthorized | PaymentCaptured,
+    time: datetime,
 ) -> list[Fact]:
     """R7: of money that comes, what had lapsed or been taken back before; see `facts` for what
-    came. What had lapsed first could not be taken back any more.
+    came. What had lapsed first could not be taken back any more. What is authorised later is new,
+    and so is what is captured later, but for the first capture.
     """
     payment_id, currency = said.payment_id, said.amount.currency
-    came = after(known, facts)
+    payment, came = known.payment(payment_id, currency), after(known, facts)
     returned: list[Fact] = []
-    held_minor = came.payment(payment_id, currency).held_minor
-    if isinstance(said, PaymentAuthorized) and payment_id in known.lapsed_early and held_minor:
-        amount = Money(amount_minor=held_minor, currency=currency)
-        returned.append(MoneyReturned(payment_id=payment_id, amount=amount, how="lapsed"))
-    reclaimable_minor = after(came, returned).payment(payment_id, currency).reclaimable_minor
-    if payment_id in known.taken_back and reclaimable_minor:
-        amount = Money(amount_minor=reclaimable_minor, currency=currency)
-        returned.append(MoneyReturned(payment_id=payment_id, amount=amount, how="reversed"))
-    payment = known.payment(payment_id, currency)
+    gone: tuple[tuple[Mapping[str, datetime], Way], ...] = (
+        (known.lapsed, "lapsed"),
+        (known.taken_back, "reversed"),
+    )
+    for at, way in sorted((at, way) for times, way in gone if (at := times.get(payment_id))):
+        if isinstance(said, PaymentCaptured) and payment.captured.arrived_minor and time > at:
+            continue
+        there = after(came, returned).payment(payment_id, currency)
+        there_minor = there.held_minor if way == "lapsed" else there.reclaimable_minor
+        new_minor = there_minor - there.authorized_since_minor(at)
+        returned += went_back(there, way, new_minor, at, whole=way == "reversed")
     return [*returned, *withdraw(known, after(came, returned), payment)]
+
+
+def went_back(
+    payment: Payment, how: Way, new_minor: int, at: datetime, *, whole: bool = False
+) -> list[MoneyReturned]:
+    """What returned of a payment on top of what was told before; nothing where that is no more."""
+    if new_minor <= 0:
+        return []
+    returned = MoneyReturned(
+        payment_id=payment.payment_id,
+        amount=Money(amount_minor=new_minor, currency=payment.currency),
+        how=how,
+        happened_at=at,
+        whole=whole,
+    )
+    return [returned]
 
 
 def withdraw(before: Verification, known: Verification, payment: Payment) -> list[Fact]:

@@ -1,6 +1,6 @@
 """The state of an order's payment: what its verification came to, and the money of its payments."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sized
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -43,8 +43,9 @@ from shared.events.storefront import OrderPlaced
 from shared.policy_files import DEFAULT
 
 MAX_PAYMENTS = 100
-"""Payments of one order: far more than a buyer's tries, so a flood for one order stays small. What
-comes of the next is a dead letter, for a person to look at."""
+"""Payments of one order, and authorisations of one payment on top of its first: far more than a
+buyer's tries, so a flood for one order stays small. What comes of the next is a dead letter, for a
+person to look at."""
 
 
 class NotPlaced(Model):
@@ -162,9 +163,8 @@ class Verification(State):
     `payments` are in the order of their ids, so that it does not show which of them came first.
     `let_go` is why the last units were that are not owed any more; `shipped` says that what is
     authorised is to be captured; `archived`, that only latecomers ask for it once its money is at
-    rest; `taken_back` are payments of which all was taken back before any money was told of,
-    `lapsed_early` those that lapsed before their authorisation was told;
-    `blocked` is of a buyer or a card, which has nothing else.
+    rest; `lapsed` says when a payment lapsed last, `taken_back` when all of it was taken back while
+    nothing was there that could be; `blocked` is of a buyer or a card, which has nothing else.
     """
 
     standing: Standing = NotPlaced()
@@ -176,8 +176,8 @@ class Verification(State):
     let_go: LetGo | None = None
     shipped: bool = False
     archived: bool = False
-    taken_back: tuple[Identifier, ...] = ()
-    lapsed_early: tuple[Identifier, ...] = ()
+    lapsed: Mapping[Identifier, Instant] = Field(default_factory=dict)
+    taken_back: Mapping[Identifier, Instant] = Field(default_factory=dict)
     blocked: bool = False
 
     @property
@@ -241,8 +241,7 @@ class Verification(State):
             case PaymentApproved() | MoneyArrived():
                 return self._arrived(fact)
             case MoneyReturned():
-                way = fact.how
-                return self._count(fact, lambda p, minor: p.come_back(way, minor))
+                return self._returned(fact)
             case CaptureRequested():
                 return {"shipped": True, **self._count(fact, _request("capture", fact.answer_due))}
             case VoidRequested():
@@ -250,9 +249,9 @@ class Verification(State):
             case RefundRequested():
                 return self._count(fact, _request("refund", fact.answer_due))
             case PaymentTakenBack():
-                return {"taken_back": _with(self.taken_back, fact.payment_id)}
+                return {"taken_back": _with(self.taken_back, fact)}
             case PaymentLapsed():
-                return {"lapsed_early": _with(self.lapsed_early, fact.payment_id)}
+                return {"lapsed": _with(self.lapsed, fact)}
             case PaymentStuck(reason="authorization_unanswered"):
                 return {"standing": self._stands(fact)}
             case PaymentStuck():
@@ -302,21 +301,30 @@ class Verification(State):
         return {"lines": tuple(lines), "let_go": LetGo(cause=fact.cause, return_id=fact.return_id)}
 
     def _arrived(self, fact: PaymentApproved | MoneyArrived) -> dict[str, Any]:
-        """What lapsed early is the first authorisation that is told, and no other."""
-        kind: Kind = "captured"
+        kind: Kind
+        at: datetime | None
         if isinstance(fact, MoneyArrived):
-            kind = fact.how
-        elif not fact.captured:
-            kind = "authorized"
-        changes = self._count(fact, _arrival(kind))
-        if kind == "authorized" and fact.payment_id in self.lapsed_early:
-            changes["lapsed_early"] = tuple(p for p in self.lapsed_early if p != fact.payment_id)
+            kind, at = fact.how, fact.happened_at
+        else:
+            kind, at = "captured" if fact.captured else "authorized", fact.captured_at
+        lapsed_at = self.lapsed.get(fact.payment_id)
+        return self._count(fact, lambda p, minor: p.arrive(kind, minor, at, lapsed_at))
+
+    def _returned(self, fact: MoneyReturned) -> dict[str, Any]:
+        how, at, whole = fact.how, fact.happened_at, fact.whole
+        lapsed_at = self.lapsed.get(fact.payment_id)
+        changes = self._count(
+            fact, lambda p, minor: p.come_back(how, minor, at, lapsed_at, whole=whole)
+        )
+        if how == "lapsed":
+            changes["lapsed"] = _with(self.lapsed, fact)
         return changes
 
     def _count(self, fact: MoneyFact, change: "Change") -> dict[str, Any]:
         before = self.payment(fact.payment_id, fact.amount.currency)
         others = [payment for payment in self.payments if payment is not before]
         _check_room(others)
+        _check_room((*before.later, *before.reversed_first))
         others.append(change(before, fact.amount.amount_minor))
         return {"payments": tuple(sorted(others, key=lambda p: (p.payment_id, p.currency)))}
 
@@ -332,15 +340,18 @@ class Verification(State):
             yield OpenDeadline(kind=PROVIDER_ANSWER, due=min(dues))
 
 
-def _check_room(payments: Sequence[object]) -> None:
+def _check_room(payments: Sized) -> None:
     if len(payments) == MAX_PAYMENTS:
         detail = f"an order has at most {MAX_PAYMENTS} payments: settle this one by hand"
         raise PermanentError("too_many_payments", detail)
 
 
-def _with(payment_ids: Sequence[str], payment_id: str) -> Sequence[str]:
-    _check_room(payment_ids)
-    return (*payment_ids, payment_id)
+def _with(
+    times: Mapping[str, datetime], fact: MoneyReturned | PaymentLapsed | PaymentTakenBack
+) -> Mapping[str, datetime]:
+    if fact.payment_id not in times:
+        _check_room(times)
+    return {**times, fact.payment_id: fact.happened_at}
 
 
 _FORGOTTEN = {
@@ -350,10 +361,6 @@ _FORGOTTEN = {
 """What is of no use once the order is closed, and not known where its cancel comes first."""
 
 Change = Callable[[Payment, int], Payment]
-
-
-def _arrival(kind: Kind) -> Change:
-    return lambda payment, minor: payment.arrive(kind, minor)
 
 
 def _stuck(reason: StuckReason) -> Change:

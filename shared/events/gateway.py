@@ -1,7 +1,8 @@
 """What the payment gateway publishes on `payments`. `subject` is the order id, of a block whom it
 is about.
 
-An `amount` is the payment's total of its kind so far: said again, it counts once.
+An `amount` is the payment's total of its kind so far: said again, it counts once. The event's
+`time` is when that was so: it tells what a lapse or a reversal was of, in whatever order they come.
 """
 
 from typing import ClassVar, Literal

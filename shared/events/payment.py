@@ -96,13 +96,16 @@ class VerificationUnknown(ServiceFact):
 
 
 class PaymentApproved(ServiceFact):
-    """The payment is good."""
+    """The payment is good. `captured_at` is when it was captured, by the gateway's word; one that
+    was not, is authorised.
+    """
 
     TYPE: ClassVar[str] = "payment.approved.v1"
 
     payment_id: Identifier
     amount: Money
     captured: bool
+    captured_at: Instant | None = None
 
 
 class ClosingFact(ServiceFact):
@@ -131,7 +134,8 @@ class VerificationClosed(ClosingFact):
 class MoneyArrived(ServiceFact):
     """The gateway says that an amount was authorised or captured, beside what PaymentApproved says.
 
-    `amount` is what came on top of what the gateway had said of the payment before.
+    `amount` is what came on top of what the gateway had said of the payment before, `happened_at`
+    when, by the gateway's word.
     """
 
     TYPE: ClassVar[str] = "payment.money_arrived.v1"
@@ -139,6 +143,7 @@ class MoneyArrived(ServiceFact):
     payment_id: Identifier
     amount: Money
     how: Literal["authorized", "captured"]
+    happened_at: Instant
 
 
 class VoidRequested(ServiceFact):
@@ -272,7 +277,9 @@ class MoneyReturned(ServiceFact):
     """The gateway says that an authorisation was voided or lapsed, an amount refunded, or all of it
     reversed.
 
-    `amount` is what returned on top of what the gateway had said of the payment before.
+    `amount` is what returned on top of what the gateway had said of the payment before,
+    `happened_at` when, by the gateway's word; `whole` says that it was taken back by a word that
+    names no amount, and so is all that there was.
     """
 
     TYPE: ClassVar[str] = "payment.money_returned.v1"
@@ -280,26 +287,30 @@ class MoneyReturned(ServiceFact):
     payment_id: Identifier
     amount: Money
     how: Literal["voided", "lapsed", "refunded", "reversed"]
+    happened_at: Instant
+    whole: bool = False
 
 
 class PaymentTakenBack(ServiceFact):
-    """The gateway says that all of a payment was taken back of which no money was told before: what
-    comes of it has returned already, as reversed (R7).
+    """The gateway says that all of a payment was taken back of which nothing is there that is known
+    of: what comes of it, but for what is authorised later, has returned already, as reversed (R7).
     """
 
     TYPE: ClassVar[str] = "payment.taken_back.v1"
 
     payment_id: Identifier
+    happened_at: Instant
 
 
 class PaymentLapsed(ServiceFact):
-    """The gateway says that a payment lapsed of which no authorisation was told before: what comes
-    as its first is held no more already (R7).
+    """The gateway says that a payment lapsed of which nothing is held that is known of: what comes
+    as its first authorisation, or was authorised before that time, is held no more already (R7).
     """
 
     TYPE: ClassVar[str] = "payment.lapsed.v1"
 
     payment_id: Identifier
+    happened_at: Instant
 
 
 PAYMENT_EVENTS = Topic(

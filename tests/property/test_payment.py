@@ -1,11 +1,14 @@
 """Payment under any interleaving and duplication of an order's inputs (R5, R6, R7, P2).
 
-Amounts are totals per payment and kind, so the oracle is the highest that was told.
+Amounts are totals per payment and kind, so the oracle is the highest that was told; of a payment's
+whole life, it is what the gateway itself has in the end, whatever the order is in which it tells.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -26,8 +29,10 @@ from shared.events.payment import (
 )
 from tests.support.payments import (
     DOLLARS,
+    ONE_MS,
     PAY_1,
     PAY_2,
+    PURCHASED,
     TOTAL,
     Story,
     authorized,
@@ -36,8 +41,10 @@ from tests.support.payments import (
     declined,
     eur,
     fraud,
+    lapsed,
     placed,
     refunded,
+    taken_back,
     unavailable,
     voided,
     window_end,
@@ -231,3 +238,123 @@ def test_the_journal_alone_gives_the_state(said: Sequence[Fact]) -> None:
     story = Story().tell(*said)
 
     assert story.rebuilt() == story.state
+
+
+# R25: one payment's life, told in whatever order
+
+Deed = Literal["authorizes", "captures", "voids", "lapses", "refunds", "reverses", "reverses all"]
+SAYS = {
+    "authorizes": authorized,
+    "captures": captured,
+    "voids": voided,
+    "refunds": refunded,
+    "reverses": taken_back,
+}
+
+
+@dataclass
+class Gateway:
+    """One payment at a gateway that does what it can and says what it did, each at its time.
+
+    What is reversed had been captured or, where nothing was, authorised.
+    """
+
+    held_minor: int = 0
+    kept_minor: int = 0
+
+    def __post_init__(self) -> None:
+        self.told: list[tuple[Fact, datetime]] = []
+        self.totals: Counter[Deed] = Counter()
+
+    def do(self, deed: Deed, share: int) -> None:
+        """A part of what there is in sixths, or nothing where nothing is there."""
+        captured_before = self.totals["captures"] > 0
+        of_kept = deed == "refunds" or (deed.startswith("reverses") and captured_before)
+        there_minor = self.kept_minor if of_kept else self.held_minor
+        minor = there_minor if deed in ("lapses", "reverses all") else there_minor * share // 6
+        if deed == "authorizes":
+            minor = 0 if self.held_minor else TOTAL.amount_minor
+        if not minor:
+            return
+        counted: Deed = "reverses" if deed == "reverses all" else deed
+        self.totals[counted] += minor
+        self.kept_minor += minor if deed == "captures" else -minor if of_kept else 0
+        self.held_minor += minor if deed == "authorizes" else 0 if of_kept else -minor
+        said: Fact = lapsed() if deed == "lapses" else taken_back()
+        if deed in SAYS:
+            said = SAYS[deed](PAY_1, eur(self.totals[deed]))
+        self.told.append((said, PURCHASED + len(self.told) * ONE_MS))
+
+
+def lives(*deeds: Deed, last: Sequence[Deed] = ()) -> st.SearchStrategy[Gateway]:
+    """Payments that are authorised, what then becomes of them, and maybe a last word."""
+
+    def live(done: list[tuple[Deed, int]], at_last: Deed | None) -> Gateway:
+        gateway = Gateway()
+        for deed, share in [("authorizes", 6), *done, *([(at_last, 6)] if at_last else [])]:
+            gateway.do(deed, share)
+        return gateway
+
+    several = st.lists(st.tuples(st.sampled_from(deeds), st.integers(1, 6)), max_size=5)
+    return st.builds(live, several, st.sampled_from([*last, None]))
+
+
+def in_some_order(told: Sequence[tuple[Fact, datetime]], data: st.DataObject) -> Story:
+    """What was told, and the order and its cancel somewhere between; each kind in its own order."""
+    drawn = data.draw(st.permutations(told))
+    rest = {
+        said.TYPE: iter([each for each in told if each[0].TYPE == said.TYPE]) for said, _ in told
+    }
+    order: list[tuple[Fact, datetime | None]] = [next(rest[said.TYPE]) for said, _ in drawn]
+    places = sorted(data.draw(st.tuples(*[st.integers(0, len(order))] * 2)))
+    order.insert(places[1], (canceled(), None))
+    order.insert(places[0], (placed(), None))
+    story = Story()
+    for said, time in order:
+        story.tell(said, time=time)
+    return story
+
+
+@ENOUGH
+@given(lives("captures", "voids", "lapses", "refunds", "reverses"), st.data())
+def test_r7_r25_of_a_payments_life_told_in_any_order_what_is_left_goes_back_to_the_cent(
+    gateway: Gateway, data: st.DataObject
+) -> None:
+    """Reversed or voided in part and captured, its authorisation told last: all the same."""
+    story = in_some_order(gateway.told, data)
+    payment = story.state.payment(PAY_1, "EUR")
+
+    assert payment.held_minor == payment.pending_minor("void") == gateway.held_minor
+    assert payment.pending_minor("refund") == gateway.kept_minor
+    for request, kind in ((VoidRequested, PaymentAuthorized), (RefundRequested, PaymentCaptured)):
+        asked = asked_back(story, request)
+        assert asked <= highest([said for said, _ in gateway.told], kind)
+    assert story.rebuilt() == story.state
+
+
+@ENOUGH
+@given(lives("authorizes", "lapses"), st.data())
+def test_r7_r25_a_lapse_is_of_what_was_authorised_before_it_whenever_and_however_often_it_is_told(
+    gateway: Gateway, data: st.DataObject
+) -> None:
+    story = in_some_order(gateway.told, data)
+    again = data.draw(st.lists(st.sampled_from(gateway.told), max_size=3))
+    for said, time in again:
+        story.tell(said, time=time)
+
+    payment = story.state.payment(PAY_1, "EUR")
+    assert payment.held_minor == payment.pending_minor("void") == gateway.held_minor
+
+
+@ENOUGH
+@given(
+    lives("captures", "voids", "lapses", "refunds", "reverses", last=["reverses all"]), st.data()
+)
+def test_r7_r25_nothing_is_forgotten_of_a_payment_of_which_at_last_all_is_taken_back(
+    gateway: Gateway, data: st.DataObject
+) -> None:
+    """Its word names no amount, so more may be asked back than is there, and is stuck then."""
+    payment = in_some_order(gateway.told, data).state.payment(PAY_1, "EUR")
+
+    assert payment.pending_minor("void") == payment.held_minor >= gateway.held_minor
+    assert payment.pending_minor("refund") >= gateway.kept_minor

@@ -275,14 +275,20 @@ def went(
     how: Literal["voided", "lapsed", "refunded", "reversed"],
     payment_id: str = PAY_1,
     amount: Money = TOTAL,
+    at: datetime = PURCHASED,
+    *,
+    whole: bool = False,
 ) -> MoneyReturned:
-    return MoneyReturned(payment_id=payment_id, amount=amount, how=how)
+    return MoneyReturned(payment_id=payment_id, amount=amount, how=how, happened_at=at, whole=whole)
 
 
 def arrived(
-    how: Literal["authorized", "captured"], payment_id: str = PAY_1, amount: Money = TOTAL
+    how: Literal["authorized", "captured"],
+    payment_id: str = PAY_1,
+    amount: Money = TOTAL,
+    at: datetime = PURCHASED,
 ) -> MoneyArrived:
-    return MoneyArrived(payment_id=payment_id, amount=amount, how=how)
+    return MoneyArrived(payment_id=payment_id, amount=amount, how=how, happened_at=at)
 
 
 def received(
@@ -312,8 +318,9 @@ def received(
 class Story:
     """What is said of one order, one after the other, and what payment says of it.
 
-    Each input has an id of its own unless one is given, and is a tick later than the last. Facts
-    are read from the wire, without the open deadlines that the partition task adds to them.
+    Each input has an id of its own unless one is given, and is a tick later than the last unless it
+    is told when it was. Facts are read from the wire, without the open deadlines that the partition
+    task adds to them.
     """
 
     document: Document[Verification] = field(default_factory=lambda: Document(ORDER))
@@ -321,11 +328,13 @@ class Story:
     inputs: dict[str, Input] = field(default_factory=dict)
     tick: timedelta = ONE_MS
 
-    def tell(self, *said: Fact, event_id: str | None = None) -> "Story":
+    def tell(
+        self, *said: Fact, event_id: str | None = None, time: datetime | None = None
+    ) -> "Story":
         """Hand over inputs in order; one with the id of an earlier one is that one again."""
         for fact in said:
             id_ = event_id or f"event-{len(self.inputs)}"
-            self._hand_over(self.inputs.setdefault(id_, self._input(fact, id_)))
+            self._hand_over(self.inputs.setdefault(id_, self._input(fact, id_, time)))
         return self
 
     @property
@@ -339,9 +348,9 @@ class Story:
             state = evolve(state, fact, PURCHASED)
         return state
 
-    def _input(self, said: Fact, id_: str) -> Input:
+    def _input(self, said: Fact, id_: str, time: datetime | None) -> Input:
         offset = len(self.inputs)
-        time = PURCHASED + offset * self.tick
+        time = time or PURCHASED + offset * self.tick
         value = encode(said, id_=id_, source="test", subject=ORDER, time=time)
         record = StoredRecord("test", 0, offset, 0, ORDER.encode(), value, ())
         return Input(received(said, event_id=id_, time=time), record)

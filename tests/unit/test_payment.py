@@ -201,7 +201,13 @@ def test_r25_what_precedes_its_order_is_parked_from_its_arrival_by_the_default_p
 def test_r25_inputs_that_do_not_race_end_the_same_in_every_order(inputs: tuple[Fact, ...]) -> None:
     # What was canceled before it was placed was never taken up under a policy.
     keeps_none: dict[str, None] = {"provider_answer_hours": None}
-    ends = [told(*order).model_copy(update=keeps_none) for order in permutations(inputs)]
+    when = {said: PURCHASED + n * ONE_MS for n, said in enumerate(inputs)}
+    ends = []
+    for order in permutations(inputs):
+        story = Story()
+        for said in order:
+            story.tell(said, time=when[said])
+        ends.append(story.state.model_copy(update=keeps_none))
 
     assert all(end == ends[0] for end in ends)
     assert not isinstance(ends[0].standing, NotPlaced | Awaiting)
@@ -231,7 +237,12 @@ def test_r5_a_placed_orders_payment_is_awaited_until_the_end_of_its_marketplaces
 )
 def test_r5_amount_and_currency_of_the_order_are_approved(said: Fact, at_once: bool) -> None:
     assert decide(AWAITING, received(said), POLICIES) == [
-        PaymentApproved(payment_id=PAY_1, amount=TOTAL, captured=at_once)
+        PaymentApproved(
+            payment_id=PAY_1,
+            amount=TOTAL,
+            captured=at_once,
+            captured_at=PURCHASED if at_once else None,
+        )
     ]
 
 
@@ -391,8 +402,8 @@ def test_r6_a_decided_payment_waits_for_nothing_and_is_not_asked_again(
 def test_r6_at_the_same_instant_the_order_in_the_log_decides_and_money_follows(
     money: Fact,
 ) -> None:
-    approved = Story().tell(placed(), money, window_end())
-    refused = Story().tell(placed(), window_end(), money)
+    approved = Story(tick=timedelta(0)).tell(placed(), money, window_end())
+    refused = Story(tick=timedelta(0)).tell(placed(), window_end(), money)
 
     assert [type(fact) for fact in approved.facts] == [VerificationStarted, PaymentApproved]
     back = void if isinstance(money, PaymentAuthorized) else refund

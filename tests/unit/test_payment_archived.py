@@ -77,7 +77,7 @@ def test_r23_while_money_is_not_at_rest_an_archived_order_is_not_dropped() -> No
 
 
 def test_r7_money_that_comes_after_the_archive_goes_back_as_ever() -> None:
-    story = Story().tell(*SHIPPED, archived())
+    story = Story(tick=timedelta(0)).tell(*SHIPPED, archived())
 
     story.tell(captured(PAY_2))
     assert story.facts[-2:] == [arrived("captured", PAY_2), refund("duplicate_payment", PAY_2)]

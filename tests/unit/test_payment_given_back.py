@@ -1,5 +1,7 @@
 """What R7 gives back: every cause, cancels, captures that overtake a void, returns, repeats."""
 
+from datetime import timedelta
+
 import pytest
 
 from services.payment.decisions import decide
@@ -8,7 +10,6 @@ from services.payment.state import Closed, Verification
 from shared.documents import Document
 from shared.events.envelope import Fact
 from shared.events.payment import (
-    MoneyReturned,
     NotOwed,
     RefundRequested,
     VerificationClosed,
@@ -41,6 +42,7 @@ from tests.support.payments import (
     unavailable,
     void,
     voided,
+    went,
     window_end,
 )
 
@@ -166,7 +168,7 @@ def test_r7_a_capture_that_overtakes_the_void_is_refunded(
 
 
 def test_r7_an_authorisation_told_after_its_capture_is_not_voided() -> None:
-    story = Story().tell(placed(), canceled(), captured(), authorized())
+    story = Story(tick=timedelta(0)).tell(placed(), canceled(), captured(), authorized())
 
     assert story.facts[2:] == [
         arrived("captured"),
@@ -176,13 +178,13 @@ def test_r7_an_authorisation_told_after_its_capture_is_not_voided() -> None:
 
 
 def test_r7_what_returned_is_recorded_by_what_is_new_in_it() -> None:
-    story = Story().tell(placed(), captured(), canceled())
+    story = Story(tick=timedelta(0)).tell(placed(), captured(), canceled())
     for total in (eur(20_00), TOTAL, eur(20_00), TOTAL):
         story.tell(refunded(PAY_1, total))
 
     assert story.facts[-2:] == [
-        MoneyReturned(payment_id=PAY_1, amount=eur(20_00), how="refunded"),
-        MoneyReturned(payment_id=PAY_1, amount=eur(59_19), how="refunded"),
+        went("refunded", amount=eur(20_00)),
+        went("refunded", amount=eur(59_19)),
     ]
     total_minor = TOTAL.amount_minor
     assert story.state.payment(PAY_1, "EUR").captured == Funds(

@@ -20,6 +20,7 @@ from tests.support.payments import (
     PAY_1,
     PAY_2,
     POLICIES,
+    PURCHASED,
     TOTAL,
     Story,
     arrived,
@@ -72,16 +73,16 @@ def test_r7_what_comes_of_a_payment_of_which_a_cent_was_taken_back_withdraws_not
 
 
 def test_r7_all_that_is_told_of_a_payment_that_was_taken_back_is_back_already() -> None:
-    story = Story().tell(placed(), taken_back(PAY_2), charged_back(PAY_2), authorized())
-    story.tell(authorized(PAY_2), captured(PAY_2, eur(79_20)))
+    story = Story(tick=timedelta(0)).tell(placed(), taken_back(PAY_2), charged_back(PAY_2))
+    story.tell(authorized(), authorized(PAY_2), captured(PAY_2, eur(79_20)))
 
     assert story.facts[1:] == [
-        PaymentTakenBack(payment_id=PAY_2),
+        PaymentTakenBack(payment_id=PAY_2, happened_at=PURCHASED),
         *Story().tell(placed(), authorized()).facts[1:],
         arrived("authorized", PAY_2),
-        went("reversed", PAY_2),
+        went("reversed", PAY_2, whole=True),
         arrived("captured", PAY_2, eur(79_20)),
-        went("reversed", PAY_2, eur(1)),
+        went("reversed", PAY_2, eur(1), whole=True),
     ]
 
 
@@ -125,7 +126,7 @@ def test_r7_what_was_asked_for_again_and_taken_back_before_it_is_told_is_withdra
     assert story.tell(authorized(PAY_2)).facts[-4:] == [
         arrived("authorized", PAY_2),
         PaymentRenewed(payment_id=PAY_2),
-        went("reversed", PAY_2),
+        went("reversed", PAY_2, whole=True),
         ApprovalWithdrawn(payment_id=PAY_2, amount=TOTAL, reason="reversed"),
     ]
 
@@ -142,8 +143,8 @@ def test_r7_what_was_taken_back_is_neither_asked_for_again_nor_stuck_when_the_re
 
 
 def test_r7_payments_that_were_taken_back_have_a_limit_too() -> None:
-    state = AWAITING.model_copy(update={"taken_back": tuple(f"P-{n}" for n in range(99))})
-    full = state.after(PaymentTakenBack(payment_id="P-99"))
+    state = AWAITING.model_copy(update={"taken_back": {f"P-{n}": PURCHASED for n in range(99)}})
+    full = state.after(PaymentTakenBack(payment_id="P-99", happened_at=PURCHASED))
 
     with pytest.raises(PermanentError, match="too_many_payments"):
-        full.after(PaymentTakenBack(payment_id="P-100"))
+        full.after(PaymentTakenBack(payment_id="P-100", happened_at=PURCHASED))

@@ -78,7 +78,7 @@ def _money(teller: Teller) -> None:
 
     paid: dict[str, Any] = {"payment_id": PAYMENT_ID, "amount": eur(13_368)}
     pays(PaymentApproved(**paid, captured=False), 1)
-    pays(MoneyArrived(**paid, how="captured"), 2)
+    pays(MoneyArrived(**paid, how="captured", happened_at=PURCHASED + 2 * MINUTE), 2)
     stuck = PaymentStuck(**paid, reason="refund_failed", since=PURCHASED)
     due = OpenDeadline(kind="provider_answer", due=NOW + 3 * HOUR)
     teller.say(PAYMENT_EVENTS, stuck.model_copy(update={"deadlines": (due,)}), PARTLY, PURCHASED, 1)
