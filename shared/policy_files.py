@@ -47,7 +47,11 @@ class Finding(NamedTuple):
 
 
 class PolicyError(SettingError):
-    """A policy file can not be used; `findings` is all that is wrong with it (R24)."""
+    """A policy file can not be used; `findings` is all that is wrong with it (R24), but for what
+    fields say together where `more_may_follow`.
+    """
+
+    more_may_follow = False
 
     def __init__(self, first: Finding, *more: Finding) -> None:
         others = f" (and {len(more)} more findings in this file)" if more else ""
@@ -105,9 +109,11 @@ def layered(base: Document, own: Document) -> Document:
 def refusal(file: Path, invalid: ValidationError, known: list[str]) -> PolicyError:
     """All that is wrong with a file, by pydantic's findings; `known` are the keys that exist.
 
-    Only fields that are right by themselves are asked whether they contradict each other.
+    Only where every field is right by itself are they asked whether they contradict each other.
     """
-    return PolicyError(*_findings(str(file), invalid, ", ".join(known)))
+    wrong = PolicyError(*_findings(str(file), invalid, ", ".join(known)))
+    wrong.more_may_follow = all(error["type"] != CONTRADICTION for error in invalid.errors())
+    return wrong
 
 
 def _findings(file: str, invalid: ValidationError, known: str) -> Iterator[Finding]:

@@ -118,7 +118,7 @@ def _handling(policy: Policy) -> str:
     by_level = ", ".join(f"{level} {n}" for level, n in policy.handling_days.items())
     return (
         "A seller ships by the end of so many working days after the order is released, 0 being "
-        f"the same day: {by_level}."
+        f"the same day: {by_level}. What is released on a day off counts from the next working day."
     )
 
 

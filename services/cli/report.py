@@ -124,18 +124,30 @@ def _report(
     with written(out) as file:
         file.writelines(table_lines(format_, report_.column_names(asked), rows(lines)))
     orders = len({line.rank for line in lines})
-    typer.echo(f"{report_.name} report: {len(lines)} rows of {orders} orders", err=True)
+    told = f"{_count(len(lines), 'row')} of {_count(orders, 'order')}"
+    typer.echo(f"{report_.name} report: {told}", err=True)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 async def _lines(report_: Report, asked: Asked, servers: Servers) -> list[Line]:
+    """The report's lines; BadParameter for a marketplace that has neither a policy nor an order."""
     lines: list[Line] = []
+    marketplaces = {*asked.policies.by_marketplace}
     async for order_ in latest_orders(servers):
+        marketplaces.add(order_.marketplace_id)
         lines += report_.lines(order_, asked)
         if len(lines) > MAX_ROWS:
             raise RefusedStart(
                 f"The report has more than {MAX_ROWS} rows",
                 "Ask for less: --seller, --marketplace, --from and --to",
             )
+    if asked.marketplace_id is not None and asked.marketplace_id not in marketplaces:
+        allowed = ", ".join(sorted(marketplaces)) or "those that orders have, and none has one"
+        unknown = printable(asked.marketplace_id)
+        raise typer.BadParameter(f"--marketplace {unknown}: has to be one of {allowed}.")
     return lines
 
 

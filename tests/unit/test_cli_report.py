@@ -44,7 +44,7 @@ def test_r21_the_rows_are_the_output_and_their_number_is_told_beside_it(command:
     assert header.startswith("order-id\torder-item-id\tpurchase-date\t")
     assert kettles.startswith("902-1\titem-kettle\t2026-03-11T09:41:07+00:00\t")
     assert tea.startswith("902-1\titem-tea\t")
-    assert said.stderr == f"{command} report: 2 rows of 1 orders\n"
+    assert said.stderr == f"{command} report: 2 rows of 1 order\n"
 
 
 def test_r21_a_file_has_its_name_when_it_is_complete(tmp_path: Path) -> None:
@@ -104,6 +104,15 @@ def test_r21_what_is_asked_for_is_what_is_written(arguments: list[str], rows: in
     said = cli.invoke(app, ["report", "order", *arguments])
 
     assert (said.exit_code, len(said.stdout.splitlines())) == (0, 1 + rows)
+
+
+def test_a_marketplace_that_has_neither_policy_nor_order_is_named_with_those_that_have() -> None:
+    said = cli.invoke(app, ["report", "order", "--marketplace", "A1PA6795UKMFR8"])
+
+    assert said.exit_code == 2
+    told = " ".join(said.stderr.replace("│", "").split())
+    assert "--marketplace A1PA6795UKMFR8: has to be one of " in told
+    assert "A1PA6795UKMFR9" in told
 
 
 def test_r20_columns_are_added_and_sources_kept_together() -> None:

@@ -136,3 +136,8 @@ def test_r23_a_deadline_is_said_once_also_where_its_service_still_lists_it() -> 
 def test_p6_what_deadlines_does_not_read_raises_and_is_named() -> None:
     with pytest.raises(TypeError, match=r"shipment\.confirmed\.v1 is nothing that deadlines reads"):
         decide(ARMED, shipment_confirmed(), POLICIES)
+
+
+def test_a_fact_of_another_service_is_nothing_to_remember() -> None:
+    with pytest.raises(TypeError, match=r"order\.cancel_warned\.v1 is no fact of deadlines"):
+        evolve(None, CancelWarned(deadlines=()), HOLD_ENDS)

@@ -23,6 +23,7 @@ from services.simulator.engine import Engine
 from services.simulator.history import PastOrder, read_history, read_mapping
 from services.simulator.result import Result
 from services.simulator.whatif import run
+from shared.errors import SettingError
 from shared.policy import Policies, Policy
 from shared.policy_fields import FraudLimits
 
@@ -144,6 +145,27 @@ def test_r4_with_a_stock_file_what_is_not_there_is_not_sold(history_file: Path) 
 
     (found,) = json.loads(shown)["policies"]
     assert found["Canceled: out_of_stock"] == 1
+
+
+def test_r4_stock_that_no_order_of_the_history_asks_for_is_named(history_file: Path) -> None:
+    stock = history_file.with_name("stock.csv")
+    stock.write_text("seller,sku,quantity\nHISTORY,LAMP,400\nHISTORY,lamp,9\n")
+
+    shown = invoke(history_file, "--stock", str(stock))
+
+    assert shown.exit_code == 0
+    assert "stock.csv: no order of the history is of lamp\n" in shown.stderr
+
+
+def test_a_history_without_an_order_is_refused(history_file: Path) -> None:
+    columns, *_ = history_file.read_text().splitlines()
+    history_file.write_text(columns + "\n")
+
+    shown = invoke(history_file)
+
+    assert shown.stdout == ""
+    assert isinstance(shown.exception, SettingError)
+    assert "without an order. Allowed: a row per order below the columns" in str(shown.exception)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,11 @@ def _local(text: str) -> datetime:
 
 
 def _refused(file: Path, wrong: PolicyError) -> dict[str, Any]:
-    return {"file": str(file), "findings": [each._asdict() for each in wrong.findings]}
+    return {
+        "file": str(file),
+        "findings": [each._asdict() for each in wrong.findings],
+        "more_may_follow": wrong.more_may_follow,
+    }
 
 
 def _explained(file: Path, found: Policy, example: Sequence[Step]) -> dict[str, Any]:
@@ -102,6 +106,12 @@ def _tell(documents: Sequence[dict[str, Any]]) -> None:
             where = ": ".join(filter(None, (each["file"], each["field"])))
             said = f"{where} is {each['value']}. Allowed: {each['allowed']}"
             typer.echo(printable(said), err=True)
+        if document.get("more_may_follow"):
+            typer.echo(
+                f"{document['file']}: whether fields contradict each other is not looked at "
+                "before each is right by itself.",
+                err=True,
+            )
         if not document["findings"]:
             typer.echo("\n".join(_lines(document)))
 

@@ -3,7 +3,7 @@
 import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -18,11 +18,14 @@ from services.cli.stock_file import read_counts
 from services.cli.whatif.figures import Figures, figures
 from services.cli.whatif.page import page
 from services.simulator.comparison import NamedPolicy, compare, prepare
-from services.simulator.history import read_mapping
-from services.simulator.retold import SELLER
+from services.simulator.history import PastOrder, read_mapping
+from services.simulator.retold import SELLER, sku_of
 from shared.policy import read_policy
 
 _console = Console(stderr=True)
+
+MAX_STRANGERS_SHOWN = 10
+"""SKUs that are named in one line: more have the same cause as a rule."""
 
 
 class Form(StrEnum):
@@ -62,6 +65,7 @@ def whatif(
     policies = [NamedPolicy(path.stem, read_policy(path)) for path in policy]
     history, _ = read_orders(file, mapped, _console)
     on_hand = _on_hand(stock)
+    _name_strangers(stock, on_hand or {}, history)
     with _console.status(", ".join(named.name for named in policies) + " …"):
         results = list(compare(policies, history, mapped, on_hand, jobs=jobs))
     found = figures(results)
@@ -90,6 +94,18 @@ def _on_hand(stock: Path | None) -> dict[tuple[str, str], int] | None:
     if reasons or others:
         raise typer.Exit(EXIT_USAGE)
     return {(fact.seller_id, fact.sku): fact.on_hand for fact in facts}
+
+
+def _name_strangers(
+    stock: Path | None, on_hand: Mapping[tuple[str, str], int], history: Iterable[PastOrder]
+) -> None:
+    """Stock that no order of the history asks for is most often a SKU that is written otherwise."""
+    asked = {sku_of(order) for order in history}
+    strangers = sorted(sku for _, sku in on_hand if sku not in asked)
+    if strangers:
+        named = ", ".join(strangers[:MAX_STRANGERS_SHOWN])
+        more = " …" if len(strangers) > MAX_STRANGERS_SHOWN else ""
+        typer.echo(f"{stock}: no order of the history is of {named}{more}", err=True)
 
 
 def _print(form: Form, found: Figures) -> None:
