@@ -175,7 +175,9 @@ AGAIN: Mapping[NoticeKind, Again] = {
         lambda order, _n, _policy: {"return_id": _received(order)[0], "detail": GOODS_BACK},
     ),
     "address_changed": Again(
-        "BUYER", lambda order, n: n == order.address_changes, lambda _order, _n, _policy: {}
+        "BUYER",
+        lambda order, n: n == order.address_changes and order.status != "Canceled",
+        lambda _order, _n, _policy: {},
     ),
 }
 """Of the others an order does not keep what they said: why a cancel was denied or a return asked

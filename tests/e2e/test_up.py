@@ -163,15 +163,15 @@ def test_the_command_line_ships_and_cancels_orders_and_tells_what_pages_tell(
 
     def wait_for_level(on_hand: int, available: int) -> None:
         wait_until(
-            lambda: json.loads(say("stock", "list", "--text", "seller-13/", "--json")),
+            lambda: json.loads(say("stock", "list", "--text", "seller-31/", "--json")),
             [{**FAN, "on_hand": on_hand, "available": available, "reserved": on_hand - available}],
         )
 
-    asyncio.run(tell(settings, STOCK, StockSet(**FAN, on_hand=5), "SELLER-13/FAN"))
+    asyncio.run(tell(settings, STOCK, StockSet(**FAN, on_hand=5), "SELLER-31/FAN"))
     wait_for_level(5, 5)
     for order_id in ("SHIP-1", "GONE-1"):
         asyncio.run(place(settings, order_id))
-    ours = ("orders", "list", "--seller", "SELLER-13", "--json")
+    ours = ("orders", "list", "--seller", "SELLER-31", "--json")
     wait_until(
         lambda: {each["order_id"] for each in json.loads(say(*ours))["orders"]},
         {"SHIP-1", "GONE-1"},
@@ -210,7 +210,7 @@ def test_the_command_line_ships_and_cancels_orders_and_tells_what_pages_tell(
     assert "A. Buyer" not in facts
 
 
-FAN: Mapping[str, Any] = {"seller_id": "SELLER-13", "sku": "FAN"}
+FAN: Mapping[str, Any] = {"seller_id": "SELLER-31", "sku": "FAN"}
 
 
 async def place(settings: Settings, order_id: str) -> None:
@@ -219,7 +219,7 @@ async def place(settings: Settings, order_id: str) -> None:
     line = OrderItem(order_item_id="1", sku="FAN", quantity=1, item_price=price)
     placed = OrderPlaced(
         order_id=order_id,
-        seller_id="SELLER-13",
+        seller_id="SELLER-31",
         marketplace_id="A1PA6795UKMFR9",
         buyer=Buyer(buyer_id="B-13"),
         purchase_date=now - timedelta(minutes=31),

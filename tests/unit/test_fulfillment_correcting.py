@@ -174,9 +174,10 @@ def test_p4_the_times_are_counted_and_each_is_a_fact_of_its_own() -> None:
 
 
 def test_r6_of_a_silent_cancel_nobody_is_told_on_demand_either() -> None:
-    silent = pending(payment_refused())
+    silent = pending(address_corrected(), payment_refused())
 
-    assert refusal(silent, resend_requested("order_canceled")) == ("no_such_notice", "kind")
+    for kind in ("order_canceled", "address_changed"):
+        assert refusal(silent, resend_requested(kind)) == ("no_such_notice", "kind")
 
 
 def test_what_a_later_date_has_replaced_is_not_told_again() -> None:
