@@ -2,6 +2,7 @@
 and its pages are asked in-process.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 
 import httpx
+import uvicorn
 from redis.asyncio import Redis
 
 from services.dashboard.accounts import Accounts, Role
@@ -28,6 +30,7 @@ from shared.dead_letters import letter_headers
 from shared.decode import Decoder, Record, partition_of
 from shared.documents import Document
 from shared.events.envelope import Event, Fact, Topic, encode
+from shared.http_server import HttpServer, listen
 from shared.kafka import DEAD_LETTERS
 from shared.partition_store import Commit, PartitionStore
 from shared.policy import Policies
@@ -40,10 +43,10 @@ PARTITIONS = 3
 class Teller:
     """Tells facts as records on topics, and keeps these; `records` are all of them, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, policies: Policies | None = None) -> None:
         self.records: list[StoredRecord] = []
         self._offsets: Counter[tuple[str, int]] = Counter()
-        self._fulfillment = Desk(build_fulfillment(), Policies(), 0, PARTITIONS)
+        self._fulfillment = Desk(build_fulfillment(), policies or Policies(), 0, PARTITIONS)
         self._orders: dict[str, Document[Any]] = {}
 
     def tell(self, topic: str, subject: str, value: bytes, at: datetime) -> StoredRecord:
@@ -162,10 +165,11 @@ class KeptRecords:
     """The records that were told, as Kafka has them."""
 
     def __init__(self, records: Iterable[StoredRecord]) -> None:
-        self._records = {(r.topic, r.partition, r.offset): r for r in records}
+        self._records = records
 
     async def record(self, topic: str, partition: int, offset: int) -> StoredRecord | None:
-        return self._records.get((topic, partition, offset))
+        at = (topic, partition, offset)
+        return next((r for r in self._records if (r.topic, r.partition, r.offset) == at), None)
 
 
 class Said(NamedTuple):
@@ -260,3 +264,17 @@ async def open_screen(
         yield Screen(client, parts, desk.said, desk.sent)
     index.close()
     await redis.aclose()
+
+
+@asynccontextmanager
+async def served(parts: Parts, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """The pages over HTTP, for a browser, at this address; streams are cut at the end."""
+    with listen("DASHBOARD", host, port) as listening:
+        config = uvicorn.Config(
+            site(parts), lifespan="off", log_config=None, timeout_graceful_shutdown=0
+        )
+        server = HttpServer(config)
+        serving = asyncio.ensure_future(server.serve(sockets=[listening]))
+        yield f"http://{host}:{listening.getsockname()[1]}"
+        server.end()
+        await serving
