@@ -142,7 +142,7 @@ async def look_at(page: Page, name: str) -> None:
     assert await barriers(page, COLOR_RULES) == []
     await page.screenshot(path=SCREENS / f"{name}-dark.png", full_page=True)
     await page.set_viewport_size(NARROW)
-    assert await page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    await page.wait_for_function(f"document.documentElement.scrollWidth <= {NARROW['width']}")
     await page.screenshot(path=SCREENS / f"{name}-narrow.png", full_page=True)
     await page.set_viewport_size(WIDE)
     await page.emulate_media(color_scheme="light")

@@ -4,7 +4,7 @@ and its pages are asked in-process.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from services.dashboard.accounts import Accounts, Role
 from services.dashboard.app import build
 from services.dashboard.sessions import Sessions
+from services.dashboard.state import View
 from services.dashboard.store import Views
 from services.dashboard.web.access import COOKIE
 from services.dashboard.web.follower import Follower
@@ -35,7 +36,7 @@ from shared.kafka import DEAD_LETTERS
 from shared.partition_store import Commit, PartitionStore
 from shared.policy import Policies
 from shared.redis import connect
-from shared.service import Received
+from shared.service import Received, Service
 
 PARTITIONS = 3
 
@@ -71,13 +72,13 @@ class Teller:
         )  # fmt: skip
         return self.tell(topic.name, subject, value, at)
 
-    def live(self, order_id: str, *events: Received) -> None:
-        """What fulfillment says when these happen to an order."""
+    def live(self, order_id: str, *events: Received, record: StoredRecord | None = None) -> None:
+        """What fulfillment says when these happen to an order; `record` is an outsider's."""
         for item in events:
             event = item.event.model_copy(update={"subject": order_id})
             known = self._orders.get(order_id, Document(order_id))
             decided = self._fulfillment.decide(
-                [Input(item._replace(event=event))], {order_id: known}, _rereads_nothing
+                [Input(item._replace(event=event), record)], {order_id: known}, _rereads_nothing
             )
             assert not decided.dead, decided.dead
             self._orders |= decided.after
@@ -116,35 +117,53 @@ def _rereads_nothing(_: object) -> Input:
     raise AssertionError("nothing is parked here")
 
 
-async def project(redis: Redis, records: Iterable[StoredRecord]) -> None:
-    """What the projection's tasks make of records, each a batch of its own."""
+async def project(redis: Redis, records: Iterable[StoredRecord], at_once: int = 1) -> None:
+    """What the projection's tasks make of records, in batches of so many."""
     service, timeline = build(), Timeline()
     decoder = Decoder(service.name, service.reads, PARTITIONS)
+    read: dict[int, list[tuple[StoredRecord, Input]]] = {}
     for record in records:
         found = decoder.decode(record, timeline)
         if not isinstance(found, Event):
             continue
         item = input_of(found, record, timeline, service.publisher_of[record.topic])
-        store = PartitionStore(redis, service.name, record.partition)
-        key = service.documents.key(record.partition, found.subject)
-        (stored,) = await store.load([key])
-        before = service.documents.read(found.subject, stored)
-        desk = Desk(service, Policies(), record.partition, PARTITIONS)
-        decided = desk.decide([item], {found.subject: before}, _rereads_nothing)
-        assert not decided.dead, decided.dead
-        ops = [
-            op
-            for subject, after in decided.after.items()
-            for op in service.documents.write(
-                record.partition, decided.before[subject], after, lambda _: None
-            )
-        ]
-        claimed = await store.claim("test")
-        commit = Commit(
-            number=claimed.commit_number + 1, claim="test", journal=0,
-            positions={record.topic: record.offset + 1}, outbox=(), ops=ops,
-        )  # fmt: skip
-        assert await store.commit("test", "test", commit)
+        batch = read.setdefault(record.partition, [])
+        batch.append((record, item))
+        if len(batch) == at_once:
+            await _commit(redis, service, read.pop(record.partition))
+    for batch in read.values():
+        await _commit(redis, service, batch)
+
+
+async def _commit(
+    redis: Redis, service: Service[View], batch: Sequence[tuple[StoredRecord, Input]]
+) -> None:
+    """One batch of a partition, as its task decides and commits it."""
+    partition, items = batch[0][0].partition, [item for _, item in batch]
+    store = PartitionStore(redis, service.name, partition)
+    subjects = [*dict.fromkeys(item.received.event.subject for item in items)]
+    stored = await store.load([service.documents.key(partition, each) for each in subjects])
+    known = {
+        subject: service.documents.read(subject, found)
+        for subject, found in zip(subjects, stored, strict=True)
+    }
+    desk = Desk(service, Policies(), partition, PARTITIONS)
+    decided = desk.decide(items, known, _rereads_nothing)
+    assert not decided.dead, decided.dead
+    ops = [
+        op
+        for subject, after in decided.after.items()
+        for op in service.documents.write(
+            partition, decided.before[subject], after, lambda _: None
+        )
+    ]
+    claimed = await store.claim("test")
+    positions = {record.topic: record.offset + 1 for record, _ in batch}
+    commit = Commit(
+        number=claimed.commit_number + 1, claim="test", journal=0,
+        positions=positions, outbox=(), ops=ops,
+    )  # fmt: skip
+    assert await store.commit("test", "test", commit)
 
 
 @dataclass
@@ -208,7 +227,13 @@ class KeptDesk:
 class Standing:
     """How far the services are: as far as a test says."""
 
-    services: ClassVar = {"inventory": (Progress(0, 0, 0), Progress(1, 7, 0))}
+    services: ClassVar = {
+        "inventory": (Progress(0, 0, 0), Progress(1, 7, 0)),
+        "payment": (Progress(0, 0, 0), Progress(1, 0, 0)),
+        "fulfillment": (Progress(0, 0, 0), Progress(1, 0, 0)),
+        "deadlines": (Progress(0, 0, 0), Progress(1, 0, 0)),
+        "dashboard": (),
+    }
 
 
 @dataclass

@@ -2,7 +2,8 @@
 answered: what an operator says there is decided by fulfillment, and shown.
 """
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -114,13 +115,21 @@ class Shop(Teller):
     def happens(self, order_id: str, at: datetime, fact: Fact, by: str = "outside") -> None:
         """A fact about an order: told where a service of ours tells it, decided by fulfillment."""
         id_ = f"{len(self.records):06}-{fact.TYPE}"
-        if topic := _OURS.get(type(fact)):
+        topic = _OURS.get(type(fact))
+        if topic:
             late = ON_ITS_WAY if topic is DEADLINES_EVENTS else timedelta(0)
             value = encode(fact, id_=id_, source=f"orderflow/{topic.publisher}", subject=order_id,
                            time=at, version=len(self.records) + 1, causation_id="gw-1")  # fmt: skip
             self.tell(topic.name, order_id, value, at + late)
+        self.decides(order_id, at, fact, id_, by, from_outside=topic is None)
+
+    def decides(
+        self, order_id: str, at: datetime, fact: Fact, id_: str, by: str, *, from_outside: bool = True
+    ) -> None:
+        """What fulfillment says to it."""
         event = Event(id=id_, source=by, type=fact.TYPE, subject=order_id, time=at, data=fact)
-        self.live(order_id, Received(event, at))
+        record = StoredRecord("shipments", 0, 0, to_ms(at), order_id.encode(), b"", ())
+        self.live(order_id, Received(event, at), record=record if from_outside else None)
 
     # -- lives --
 
@@ -265,8 +274,10 @@ _OURS: dict[type[Fact], Topic] = {
     DeadlineReached: DEADLINES_EVENTS,
 }
 LIVES: Sequence[tuple[timedelta, int, tuple[str, ...]]] = (
-    (3 * MINUTE, 5, ("reserved",)),
+    (MINUTE, 9, ("reserved",)),
+    (12 * MINUTE, 3, ("reserved", "buyer_cancels")),
     (35 * MINUTE, 12, ("released",)),
+    (20 * HOUR + 2 * MINUTE, 12, ("released", "shipped")),
     (27 * HOUR, 9, ("released",)),
     (52 * HOUR, 6, ("released",)),
     (3 * DAY, 5, ("released", "late")),
@@ -276,12 +287,11 @@ LIVES: Sequence[tuple[timedelta, int, tuple[str, ...]]] = (
     (30 * HOUR, 3, ("released", "shipped_here")),
     (5 * DAY, 14, ("released", "shipped", "delivered")),
     (4 * DAY, 3, ("released", "shipped", "delivered", "asked_back")),
-    (26 * HOUR, 4, ("reserved", "buyer_cancels")),
     (28 * HOUR, 3, ("released", "seller_cancels")),
     (29 * HOUR, 2, ("rejected",)),
     (29 * HOUR, 1, ("released", "shipped", "buyer_asks", "unpaid_back")),
 )
-"""How long ago the first was bought, how many there are, four minutes apart, and their lives."""
+"""How long ago the first was bought, how many there are, minutes apart, and their lives."""
 
 
 def opened_shop() -> Shop:
@@ -291,7 +301,7 @@ def opened_shop() -> Shop:
     for ago, count, lives in LIVES:
         for each in range(count):
             nth += 1
-            shop.order(nth, NOW - ago - each * 4 * MINUTE, *lives)
+            shop.order(nth, NOW - ago - each * (2 + each % 3) * MINUTE, *lives)
     for each in range(2):
         shop.order(
             nth + each + 1, NOW - (9 + each) * HOUR, "released", "buyer_asks", marketplace_id=AMERICA
@@ -329,7 +339,11 @@ class Counter:
         """What happened is projected; open pages hear of it."""
         new, self._shown = self.shop.records[self._shown :], len(self.shop.records)
         await project(self._redis, new)
-        await self.parts.follower.look()
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Wait for what the pages' own loop brings about."""
+        while not holds():
+            await asyncio.sleep(0.01)
 
     async def answer(self) -> list[Any]:
         """What operators said since is decided, and shown; the facts that they said."""
@@ -339,9 +353,7 @@ class Counter:
                 value = encode(each.fact, id_=each.id, source=each.source, subject=each.subject, time=NOW)
                 self.shop.tell(each.topic.name, each.subject, value, NOW)
                 continue
-            event = Event(id=each.id, source=each.source, type=each.fact.TYPE,
-                          subject=each.subject, time=NOW, data=each.fact)  # fmt: skip
-            self.shop.live(each.subject, Received(event, NOW))
+            self.shop.decides(each.subject, NOW, each.fact, each.id, each.source)
         await self.show()
         return [each.fact for each in said]
 
@@ -350,7 +362,9 @@ class Counter:
 async def open_counter(redis_url: str, shop: Shop) -> AsyncIterator[Counter]:
     """The pages of a shop, whose Redis is filled with it."""
     redis = connect(redis_url)
-    await project(redis, shop.records)
+    await project(redis, shop.records, at_once=100)
     async with open_screen(redis_url, NOW, shop.records, POLICIES, role=None) as screen:
+        following = asyncio.ensure_future(screen.parts.follower.run())
         yield Counter(shop, redis, screen)
+        following.cancel()
     await redis.aclose()

@@ -20,6 +20,9 @@ LOOK_EVERY_S = 0.25
 LOOK_AGAIN_S = 1.0
 """After one that failed."""
 
+EVERYTHING = ("everything",)
+"""Told where it is not known what changed."""
+
 _log = structlog.get_logger()
 
 Heard = Callable[[Collection[str]], None]
@@ -45,14 +48,21 @@ class Follower:
         return time.monotonic() - self._looked_at_s
 
     async def run(self) -> None:
-        """Follow for ever; an outage is waited out."""
+        """Follow for ever; an outage is waited out, and told: open pages say how old they are."""
+        away = False
         while True:
             try:
                 await self.look()
-                await asyncio.sleep(LOOK_EVERY_S)
             except TransientError as error:
                 _log.warning("the lists can not be read", error=str(error))
+                away = True
+                self._heard(EVERYTHING)
                 await asyncio.sleep(LOOK_AGAIN_S)
+                continue
+            if away:
+                away = False
+                self._heard(EVERYTHING)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
         """Bring the index up to what is in Redis now."""
@@ -62,7 +72,7 @@ class Follower:
         for partition, news in enumerate(await self._views.news(self._at)):
             if news.lost:
                 self._at[partition] = await self._read_all(partition)
-                self._heard(("everything",))
+                self._heard(EVERYTHING)
             elif news.at != self._at[partition]:
                 await self._take(partition, news)
         self._looked_at_s = time.monotonic()

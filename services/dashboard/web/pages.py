@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 
 from services.dashboard.web import show, words
 from services.dashboard.web.assets import found_assets
+from services.dashboard.web.follower import EVERYTHING
 from services.dashboard.web.parts import Parts
 from shared.currencies import money
 
@@ -107,4 +108,6 @@ def not_found(request: Request, what: str) -> Response:
 async def away(request: Request, error: Exception) -> Response:
     """The page that Kafka or Redis is away."""
     text = f"{error}. Pages come back by themselves once it is there again; nothing is lost."
-    return page(request, "message.html", title="Away for now", text=text, status_code=503)
+    live = EVERYTHING if request.method == "GET" else ()
+    values = {"title": "Away for now", "text": text}
+    return page(request, "message.html", live=live, **values, status_code=503)

@@ -67,7 +67,7 @@ function draw(figure) {
   const hours = (_, splits) => splits.map((s) => {
     const at = new Date(s * 1000);
     const time = `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}`;
-    return time === "00:00" || splits.at(-1) - splits[0] > 172800 ? `${at.getUTCDate()} ${months[at.getUTCMonth()]}` : time;
+    return time === "00:00" ? `${at.getUTCDate()} ${months[at.getUTCMonth()]}` : time;
   });
   const axis = { stroke: color("--faint"), grid: { stroke: color("--line"), width: 1 } };
   const points = figure.dataset.kind === "lateness";
@@ -109,6 +109,22 @@ window.addEventListener("resize", () => {
 });
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
 document.addEventListener("htmx:after:swap", plots);
+
+// While the stream is cut, or a page's news can not be had, the page says so. Once the stream is
+// back the page is asked for anew: what it missed, nobody tells again.
+function cut(is) {
+  const said = document.getElementById("cut");
+  if (said) said.hidden = !is;
+}
+
+document.addEventListener("htmx:sse:error", () => cut(true));
+document.addEventListener("htmx:sse:after:connection", (event) => {
+  if (event.detail.connection.attempt > 0) htmx.trigger("#live", "changed");
+});
+document.addEventListener("htmx:after:request", (event) => {
+  const { sourceElement, response } = event.detail.ctx;
+  if (sourceElement.id === "content") cut(!response.raw.ok);
+});
 setInterval(tick, 1000);
 tick();
 plots();
