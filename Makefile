@@ -12,6 +12,7 @@ TEST_WORKERS ?= 3
 
 VENV := .venv
 WEB := services/dashboard/web
+BROWSER := tests/browser
 BIN := $(VENV)/bin
 
 SHELL := bash
@@ -35,7 +36,7 @@ help: ## list the commands
 
 setup: $(VENV)/.setup $(WEB)/node_modules/.setup ## make .venv with what the system runs on
 
-setup-dev: $(VENV)/.setup-dev $(WEB)/node_modules/.setup ## add what the tests and checks need
+setup-dev: $(VENV)/.setup-dev $(WEB)/node_modules/.setup $(BROWSER)/node_modules/.setup ## add what the tests and checks need
 
 demo: setup ## an order's whole life on this machine alone; a minute and a half when it is idle
 	@$(BIN)/orderflow demo
@@ -93,7 +94,7 @@ audit: setup-dev ## look for known vulnerabilities in what the image has
 
 clean: ## remove .venv and all that was made by running, leaving the files of the project
 	rm -rf $(VENV) .orderflow .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	rm -rf build orderflow.egg-info $(WEB)/node_modules
+	rm -rf build orderflow.egg-info $(WEB)/node_modules $(BROWSER)/node_modules
 	find services shared tests -name __pycache__ -prune -exec rm -rf {} +
 
 PROBE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
@@ -139,6 +140,11 @@ $(WEB)/node_modules/.setup: $(WEB)/package-lock.json
 	@if command -v npm >/dev/null && npm ci --prefix $(WEB) --ignore-scripts --no-audit --no-fund \
 		--loglevel=error; then touch $@; \
 	else echo 'Without npm the dashboard has no live pages and no plots; make setup tries again.'; fi
+
+$(BROWSER)/node_modules/.setup: $(BROWSER)/package-lock.json
+	@if command -v npm >/dev/null && npm ci --prefix $(BROWSER) --ignore-scripts --no-audit --no-fund \
+		--loglevel=error; then touch $@; \
+	else echo 'Without npm no page is tested in a browser.'; fi
 
 $(VENV)/.setup-dev: $(VENV)/.setup requirements-dev.lock
 	$(call install,requirements-dev.lock)

@@ -27,6 +27,7 @@ from tests.bench import (
     floor,
     latency,
     memory,
+    pages,
     recovery,
     scaling,
     throughput,
@@ -55,6 +56,7 @@ BENCHES = {
     "memory": Bench(memory.measure),
     "deadlines": Bench(deadlines.measure, deadlines.SERVICES),
     "decisions": Bench(decisions.measure, ()),
+    "pages": Bench(pages.measure, ()),
 }
 QUICKLY = ("throughput", "floor", "latency", "deadlines")
 """What fits into a minute."""

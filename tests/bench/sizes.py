@@ -10,7 +10,8 @@ PARTITIONS = 4
 class Sizes:
     """Of one invocation. `live` are held orders, of which so many as `held` come as orders do and
     the rest as copies (copies.py), `pending` deadlines, `shares` of the rate that was measured; the
-    rate and its floor are of so many `runs`, all other figures of `few`.
+    rate and its floor are of so many `runs`, all other figures of `few`. `listed` are orders on the
+    dashboard, each of whose pages is `asked` so often.
     """
 
     runs: int
@@ -26,6 +27,8 @@ class Sizes:
     live: tuple[int, ...]
     held: int
     workers: tuple[int, ...]
+    listed: int
+    asked: int
 
 
 QUICK = Sizes(
@@ -42,6 +45,8 @@ QUICK = Sizes(
     live=(200, 500),
     held=200,
     workers=(1, 2),
+    listed=5_000,
+    asked=20,
 )
 FULL = Sizes(
     runs=5,
@@ -57,4 +62,6 @@ FULL = Sizes(
     live=(1_000, 10_000, 100_000, 1_000_000),
     held=10_000,
     workers=(1, 2, 4),
+    listed=100_000,
+    asked=300,
 )

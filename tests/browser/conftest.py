@@ -83,7 +83,9 @@ class Visitors:
         self._broke: list[str] = []
         self.expected: set[str] = set()
 
-    async def come(self, name: str = "operator", role: Role | None = "operator", **how: Any) -> Page:
+    async def come(
+        self, name: str = "operator", role: Role | None = "operator", **how: Any
+    ) -> Page:
         """One who is signed in, or has no role and stands at the door."""
         how = {"base_url": self._address, "viewport": WIDE, "timezone_id": "UTC", **how}
         context: BrowserContext = await self._browser.new_context(**how)

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from playwright.async_api import Page, expect
 
+from services.cli.demo.script import AMERICA
 from services.dashboard.web.access import way_in
 from shared.events.dashboard import LetterDiscarded, LetterReplayed
 from shared.events.seller import (
@@ -14,7 +15,6 @@ from shared.events.seller import (
     SellerCanceled,
     ShipmentConfirmed,
 )
-from services.cli.demo.script import AMERICA
 from tests.browser.conftest import Visitors, look_at
 from tests.support.shop import NOW, Counter
 
@@ -79,7 +79,9 @@ async def test_what_is_wrong_in_a_form_is_told_at_its_field(
     visitors.expected = {"422 (Unprocessable"}
     await page.goto(await an_order(counter, 9_002, "released"))
 
-    await (await form(page, "Confirm shipment").open(carrier_code="Other", tracking_number="")).send()
+    await (
+        await form(page, "Confirm shipment").open(carrier_code="Other", tracking_number="")
+    ).send()
 
     await expect(page.get_by_role("alert")).to_contain_text("Nothing was sent: 2 fields")
     await expect(page.get_by_label("Tracking number")).to_have_attribute("aria-invalid", "true")
@@ -239,7 +241,9 @@ async def test_one_comes_in_by_a_link_and_again_by_password(
     await page.get_by_label("Name").fill("newcomer")
     await page.get_by_label("Password").fill("not that one, surely")
     await page.get_by_role("button", name="Sign in").click()
-    await expect(page.get_by_role("alert")).to_have_text("Name and password do not belong together.")
+    await expect(page.get_by_role("alert")).to_have_text(
+        "Name and password do not belong together."
+    )
     await page.get_by_label("Password").fill(PASSWORD)
     await page.get_by_role("button", name="Sign in").click()
 
@@ -257,9 +261,8 @@ async def test_a_viewer_sees_no_action_and_may_do_none(
     await page.goto("/letters")
     await expect(page.get_by_role("checkbox")).to_have_count(0)
     token = await page.locator('[name="csrf"]').first.get_attribute("value")
-    send = "async ([at, csrf]) => (await fetch(at, {method: 'POST', body: new URLSearchParams({csrf, key: '0'.repeat(32)})})).status"
     for act in ("/orders/X/cancel", "/letters/selected", "/letters/orders/0/1/edit"):
-        assert await page.evaluate(send, [act, token]) == 403
+        assert await page.evaluate(SEND, [act, token]) == 403
     assert await counter.answer() == []
 
 
@@ -275,7 +278,9 @@ async def test_all_is_reached_by_keyboard_and_seen_where_one_is(
 
     confirming = form(page, "Confirm shipment")
     stops = 0
-    while not await confirming.details.locator("summary").evaluate("e => e === document.activeElement"):
+    while not await confirming.details.locator("summary").evaluate(
+        "e => e === document.activeElement"
+    ):
         assert await page.evaluate(SEEN), await page.evaluate("document.activeElement.outerHTML")
         await page.keyboard.press("Tab")
         stops += 1
@@ -295,6 +300,11 @@ async def test_all_is_reached_by_keyboard_and_seen_where_one_is(
     assert len(await counter.answer()) == 1
 
 
+SEND = """async ([address, csrf]) => {
+  const body = new URLSearchParams({csrf, key: '0'.repeat(32)});
+  return (await fetch(address, {method: 'POST', body})).status;
+}"""
+"""What a form would send; the status of the answer."""
 SEEN = """() => {
   const style = getComputedStyle(document.activeElement);
   return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;

@@ -13,17 +13,10 @@ from tests.support.shop import NOW, Counter
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
-async def connected(page: Page, counter: Counter, address: str) -> None:
-    """Open a page, and wait until it would hear of what happens."""
-    before = {*counter.parts.listeners._waiting}
-    await page.goto(address)
-    await counter.until(lambda: counter.parts.listeners._waiting.keys() - before)
-
-
 async def test_an_orders_page_shows_a_fact_once_it_is_there(page: Page, counter: Counter) -> None:
     order_id = counter.shop.order(8_001, NOW - timedelta(hours=1), "reserved")
     await counter.show()
-    await connected(page, counter, f"/orders/{order_id}")
+    await page.goto(f"/orders/{order_id}")
     await expect(page.locator(".timeline li")).to_have_count(3)
 
     counter.shop.buyer_cancels(order_id)
@@ -33,7 +26,7 @@ async def test_an_orders_page_shows_a_fact_once_it_is_there(page: Page, counter:
 
 
 async def test_the_list_does_not_jump_under_a_readers_hand(page: Page, counter: Counter) -> None:
-    await connected(page, counter, "/orders")
+    await page.goto("/orders")
     rows = page.locator("table.orders tbody th")
     shown = await rows.all_inner_texts()
     await page.locator(f"text={shown[30]}").scroll_into_view_if_needed()
@@ -56,7 +49,7 @@ async def test_the_list_does_not_jump_under_a_readers_hand(page: Page, counter: 
 async def test_what_is_ticked_typed_and_opened_stays(page: Page, counter: Counter) -> None:
     order_id = counter.shop.order(8_003, NOW - timedelta(hours=1), "released")
     await counter.show()
-    await connected(page, counter, "/letters")
+    await page.goto("/letters")
     ticked = page.get_by_role("checkbox").nth(1)
     which = await ticked.get_attribute("value")
     await ticked.check()
@@ -67,7 +60,7 @@ async def test_what_is_ticked_typed_and_opened_stays(page: Page, counter: Counte
     checked = page.locator("input:checked")
     assert [await each.get_attribute("value") for each in await checked.all()] == [which]
 
-    await connected(page, counter, f"/orders/{order_id}")
+    await page.goto(f"/orders/{order_id}")
     facts = await page.locator(".timeline li").count()
     await page.locator("summary", has_text="Confirm shipment").click()
     await page.get_by_label("Tracking number").fill("JJD-half-typ")
@@ -78,7 +71,7 @@ async def test_what_is_ticked_typed_and_opened_stays(page: Page, counter: Counte
     await expect(page.get_by_label("Tracking number")).to_have_value("JJD-half-typ")
     await expect(page.get_by_label("Tracking number")).to_be_focused()
 
-    await connected(page, counter, "/")
+    await page.goto("/")
     await page.get_by_text("As figures").click()
     counter.shop.order(8_004, NOW)
     placed = page.locator("figure tbody tr:last-child td").first
@@ -97,7 +90,7 @@ async def test_a_stream_that_is_cut_says_so_and_what_it_missed_is_shown_once_it_
     await counter.show()
     async with served(counter.parts) as first:
         page = await visitors.come(base_url=first)
-        await connected(page, counter, f"/orders/{order_id}")
+        await page.goto(f"/orders/{order_id}")
         await expect(page.get_by_text("Not live")).to_be_hidden()
     await expect(page.get_by_text("Not live")).to_be_visible()
     await look_at(page, "cut")
@@ -117,7 +110,7 @@ async def test_an_open_page_says_that_it_is_stale_until_redis_is_back(
     order_id = counter.shop.order(8_006, NOW, "reserved")
     await counter.show()
     other = await visitors.come()
-    await connected(page, counter, "/stock")
+    await page.goto("/stock")
 
     async def away(*_: object) -> None:
         raise TransientError("Redis did not answer within 5 s")
@@ -133,4 +126,3 @@ async def test_an_open_page_says_that_it_is_stale_until_redis_is_back(
 
     await expect(page.get_by_text("Stale")).to_be_hidden()
     await expect(other.get_by_role("heading", name=f"Order {order_id}")).to_be_visible()
-

@@ -53,7 +53,9 @@ async def test_nobody_is_kept_out_of_a_page_light_dark_or_on_a_phone(
     await look_at(page, name)
 
 
-@pytest.mark.parametrize("status", ["Pending", "Unshipped", "PartiallyShipped", "Shipped", "Canceled"])
+@pytest.mark.parametrize(
+    "status", ["Pending", "Unshipped", "PartiallyShipped", "Shipped", "Canceled"]
+)
 async def test_nor_of_an_orders_page(page: Page, counter: Counter, status: str) -> None:
     await page.goto(order(counter, status))
 

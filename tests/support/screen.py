@@ -153,9 +153,7 @@ async def _commit(
     ops = [
         op
         for subject, after in decided.after.items()
-        for op in service.documents.write(
-            partition, decided.before[subject], after, lambda _: None
-        )
+        for op in service.documents.write(partition, decided.before[subject], after, lambda _: None)
     ]
     claimed = await store.claim("test")
     positions = {record.topic: record.offset + 1 for record, _ in batch}

@@ -3,7 +3,7 @@ answered: what an operator says there is decided by fulfillment, and shown.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,7 +31,6 @@ from shared.events.inventory import (
 )
 from shared.events.payment import PAYMENT_EVENTS, MoneyArrived, PaymentApproved, PaymentStuck
 from shared.events.seller import (
-    CancelAnswered,
     DelayAnnounced,
     SellerCanceled,
     ShipmentConfirmed,
@@ -53,7 +52,9 @@ from tests.support.screen import PARTITIONS, Screen, Teller, open_screen, projec
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NOW = datetime(2026, 3, 13, 14, 20, 11, 500_000, UTC)
 """A Friday afternoon."""
-POLICIES = Policies(Policy(), {AMERICA: Policy(marketplace_id=AMERICA, buyer_cancel="seller_approves")})
+POLICIES = Policies(
+    Policy(), {AMERICA: Policy(marketplace_id=AMERICA, buyer_cancel="seller_approves")}
+)
 SOURCES = (
     TrafficSource(channel="organic"),
     TrafficSource(channel="advertisement"),
@@ -124,7 +125,14 @@ class Shop(Teller):
         self.decides(order_id, at, fact, id_, by, from_outside=topic is None)
 
     def decides(
-        self, order_id: str, at: datetime, fact: Fact, id_: str, by: str, *, from_outside: bool = True
+        self,
+        order_id: str,
+        at: datetime,
+        fact: Fact,
+        id_: str,
+        by: str,
+        *,
+        from_outside: bool = True,
     ) -> None:
         """What fulfillment says to it."""
         event = Event(id=id_, source=by, type=fact.TYPE, subject=order_id, time=at, data=fact)
@@ -152,7 +160,9 @@ class Shop(Teller):
         at = placed.purchase_date
         self.happens(order_id, at + 4 * MINUTE, PaymentApproved(**paid, captured=False))
         ends = at + 30 * MINUTE
-        self.happens(order_id, ends, DeadlineReached(publisher="fulfillment", kind="hold", due=ends))
+        self.happens(
+            order_id, ends, DeadlineReached(publisher="fulfillment", kind="hold", due=ends)
+        )
 
     def shipped(self, order_id: str, by: str = "outside") -> None:
         placed = self.placed[order_id]
@@ -258,9 +268,7 @@ class Shop(Teller):
 
     def cancel_letter(self, offset: int, order_id: str) -> str:
         """A seller's cancel that fulfillment failed at: what can be replayed."""
-        fact = SellerCanceled(
-            seller_id=self.placed[order_id].seller_id, reason_code="PricingError"
-        )
+        fact = SellerCanceled(seller_id=self.placed[order_id].seller_id, reason_code="PricingError")
         value = encode(
             fact, id_=f"erp-{offset}", source="sellers-erp", subject=order_id, time=NOW - HOUR
         )
@@ -304,7 +312,11 @@ def opened_shop() -> Shop:
             shop.order(nth, NOW - ago - each * (2 + each % 3) * MINUTE, *lives)
     for each in range(2):
         shop.order(
-            nth + each + 1, NOW - (9 + each) * HOUR, "released", "buyer_asks", marketplace_id=AMERICA
+            nth + each + 1,
+            NOW - (9 + each) * HOUR,
+            "released",
+            "buyer_asks",
+            marketplace_id=AMERICA,
         )
     unknown = "304-9999999-0000000"
     shop.happens(unknown, NOW - 2 * HOUR, ShipmentConfirmed(
@@ -340,17 +352,14 @@ class Counter:
         new, self._shown = self.shop.records[self._shown :], len(self.shop.records)
         await project(self._redis, new)
 
-    async def until(self, holds: Callable[[], object]) -> None:
-        """Wait for what the pages' own loop brings about."""
-        while not holds():
-            await asyncio.sleep(0.01)
-
     async def answer(self) -> list[Any]:
         """What operators said since is decided, and shown; the facts that they said."""
         said, self._answered = self.screen.said[self._answered :], len(self.screen.said)
         for each in said:
             if each.topic is DASHBOARD_EVENTS:
-                value = encode(each.fact, id_=each.id, source=each.source, subject=each.subject, time=NOW)
+                value = encode(
+                    each.fact, id_=each.id, source=each.source, subject=each.subject, time=NOW
+                )
                 self.shop.tell(each.topic.name, each.subject, value, NOW)
                 continue
             self.shop.decides(each.subject, NOW, each.fact, each.id, each.source)

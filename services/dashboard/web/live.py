@@ -18,22 +18,26 @@ MAX_LISTENERS = 500
 
 
 async def live(request: Request) -> Response:
-    """A stream of `changed` events about what each `of` names: a kind, `order ID`, `stock SKU`."""
+    """A stream of `changed` events about what each `of` names: a kind, `order ID`, `stock SKU`;
+    one at once where there was any news `since` the page was made.
+    """
     listeners = parts_of(request).listeners
     if len(listeners) >= MAX_LISTENERS:
         return Response(status_code=503, headers={"retry-after": "60"})
-    wanted = request.query_params.getlist("of")
+    wanted, since = request.query_params.getlist("of"), request.query_params.get("since", "")
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(
-        news(listeners, wanted), media_type="text/event-stream", headers=headers
+        news(listeners, wanted, since), media_type="text/event-stream", headers=headers
     )
 
 
-async def news(listeners: Listeners, wanted: list[str]) -> AsyncGenerator[bytes]:
+async def news(listeners: Listeners, wanted: list[str], since: str) -> AsyncGenerator[bytes]:
     """The events of one stream, for ever."""
     queue = listeners.listen(wanted)
     try:
         yield b": connected\n\n"
+        if since != str(listeners.told) and queue.empty():
+            queue.put_nowait(None)
         while True:
             try:
                 async with asyncio.timeout(PING_S):

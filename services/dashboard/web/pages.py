@@ -65,11 +65,11 @@ def page(
 ) -> Response:
     """A page of a template; `live` names the news for which it is shown anew."""
     parts = parts_of(request)
-    now_ms = parts.clock.now_ms()
+    now_ms, told = parts.clock.now_ms(), parts.listeners.told
     html = ENVIRONMENT.get_template(template).render(
         **values,
         **_frame(request, parts, now_ms),
-        live=urlencode([("of", each) for each in live]),
+        live=live and urlencode([("since", told), *(("of", each) for each in live)]),
         away=lambda due_ms: show.until(due_ms, now_ms),
     )
     return HTMLResponse(html, status_code=status_code)

@@ -82,13 +82,18 @@ class Progress:
 
 
 class Listeners:
-    """Who waits for news, to show it: each has a queue that holds at most one wake-up."""
+    """Who waits for news, to show it: each has a queue that holds at most one wake-up.
+
+    `told` counts the news: by it a page knows that some came before it listened.
+    """
 
     def __init__(self) -> None:
+        self.told = 0
         self._waiting: dict[asyncio.Queue[None], frozenset[str]] = {}
 
     def tell(self, changed: Collection[str]) -> None:
         """Wake those who wait for one of these subjects, or for any of their kind."""
+        self.told += 1
         kinds = {what.partition(" ")[0] for what in changed}
         heard = {*changed, *kinds}
         for queue, wanted in self._waiting.items():

@@ -166,7 +166,8 @@ async def test_an_outage_raises_and_leaves_what_was_there(
 async def test_a_live_page_hears_of_what_it_shows_and_of_nothing_else() -> None:
     listeners = Listeners()
     streams = {
-        name: news(listeners, [name]) for name in ("order", f"order {LATE}", f"order {PENDING}")
+        name: news(listeners, [name], "0")
+        for name in ("order", f"order {LATE}", f"order {PENDING}")
     }
     for stream in streams.values():
         assert await anext(stream) == b": connected\n\n"
@@ -184,3 +185,13 @@ async def test_a_live_page_hears_of_what_it_shows_and_of_nothing_else() -> None:
         await streams[name].aclose()
     await asyncio.gather(other, return_exceptions=True)
     assert len(listeners) == 0
+
+
+async def test_news_that_came_before_a_page_listened_is_not_missed() -> None:
+    listeners = Listeners()
+    listeners.tell([f"order {LATE}"])
+    stream = news(listeners, [f"order {LATE}"], "0")
+
+    assert await anext(stream) == b": connected\n\n"
+    assert await anext(stream) == b"event: changed\ndata: now\n\n"
+    await stream.aclose()

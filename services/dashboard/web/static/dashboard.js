@@ -110,17 +110,14 @@ window.addEventListener("resize", () => {
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
 document.addEventListener("htmx:after:swap", plots);
 
-// While the stream is cut, or a page's news can not be had, the page says so. Once the stream is
-// back the page is asked for anew: what it missed, nobody tells again.
+// While the stream is cut, or a page's news can not be had, the page says so.
 function cut(is) {
   const said = document.getElementById("cut");
   if (said) said.hidden = !is;
 }
 
 document.addEventListener("htmx:sse:error", () => cut(true));
-document.addEventListener("htmx:sse:after:connection", (event) => {
-  if (event.detail.connection.attempt > 0) htmx.trigger("#live", "changed");
-});
+document.addEventListener("htmx:sse:after:connection", () => cut(false));
 document.addEventListener("htmx:after:request", (event) => {
   const { sourceElement, response } = event.detail.ctx;
   if (sourceElement.id === "content") cut(!response.raw.ok);
