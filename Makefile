@@ -29,7 +29,7 @@ COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --group build --universa
 INSTALLED := $(BIN)/uv pip install --quiet --python $(BIN)/python --dry-run --offline --no-cache
 
 .PHONY: help setup setup-dev demo up test chaos simulate check fmt bench bench-quick lock sbom
-.PHONY: audit clean
+.PHONY: audit clean pictures
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ bench: setup-dev ## measure everything, some 30 minutes, and write docs/performa
 
 bench-quick: setup-dev ## measure a little, in about a minute; prints JSON
 	$(BIN)/python -m tests.bench.run --quick
+
+pictures: setup-dev ## take README's pictures of the pages anew; needs Chromium
+	$(BIN)/python -m tests.browser.pictures
 
 lock: setup-dev ## bring the lock files in step with pyproject.toml, moving no version without need
 	@$(COMPILE) --extra local --extra otel --output-file requirements.lock
