@@ -74,7 +74,7 @@ async def test_what_is_ticked_typed_and_opened_stays(page: Page, counter: Counte
     await page.goto("/")
     await page.get_by_text("As figures").click()
     counter.shop.order(8_004, NOW)
-    placed = page.locator("figure tbody tr:last-child td").first
+    placed = page.locator("figure details tbody tr:last-child td").first
     before = await placed.inner_text()
     await counter.show()
     await expect(placed).not_to_have_text(before)

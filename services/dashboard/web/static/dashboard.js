@@ -40,10 +40,10 @@ function tick() {
   if (clock) clock.textContent = instant(at);
 }
 
-// A plot is made of the table beside it, which is there without it, too.
+// A plot is made of the table beside it, which is there without it, too; its legend is another.
 function series(figure) {
-  const rows = [...figure.querySelectorAll("tbody tr")];
-  const names = [...figure.querySelectorAll("thead th.n")].map((each) => each.textContent);
+  const rows = [...figure.querySelectorAll("details tbody tr")];
+  const names = [...figure.querySelectorAll("details thead th.n")].map((each) => each.textContent);
   const xs = rows.map((row) => Number(row.querySelector("[data-x]").dataset.x));
   const columns = names.map((_, n) => rows.map((row) => Number(row.querySelectorAll("td.n")[n].textContent)));
   return { names, data: [xs, ...columns] };
