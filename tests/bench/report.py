@@ -159,6 +159,18 @@ def _decisions(of: Figures) -> Iterator[str]:
     yield table(["", "the quickest of several runs"], rows)
 
 
+def _pages(of: Figures) -> Iterator[str]:
+    watched = of["core_share"]
+    rows = [
+        [name, *(shown(of[kind][name][q]) for kind in ("ms", "cpu_ms") for q in ("p50", "p99"))]
+        for name in of["ms"]
+    ]
+    yield f"Of {shown(of['orders'])} orders, some of which change between two pages; in ms."
+    yield table(["page", "p50", "p99", "CPU p50", "CPU p99"], rows)
+    shares = [[who, *(f"{share:.1%}" for share in each.values())] for who, each in watched.items()]
+    yield table(["of a core", "Redis", "pages"], shares)
+
+
 PARTS = {
     "throughput": ("Throughput: the whole life", _throughput),
     "floor": ("The floor: bare consume and produce", _floor),
@@ -169,6 +181,7 @@ PARTS = {
     "recovery": ("A worker killed", _recovery),
     "durability": ("Durability's price", _durability),
     "decisions": ("Decisions alone, one core", _decisions),
+    "pages": ("The dashboard's pages, on the server", _pages),
 }
 
 

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    ViewportSize,
+    async_playwright,
+    expect,
+)
 
 from services.cli.redis_server import choose_redis
 from services.dashboard.accounts import Role
@@ -23,8 +31,8 @@ AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 STANDARD_RULES = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 COLOR_RULES = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
 """Dark, nothing else is different."""
-WIDE = {"width": 1280, "height": 800}
-NARROW = {"width": 375, "height": 740}
+WIDE: ViewportSize = {"width": 1280, "height": 800}
+NARROW: ViewportSize = {"width": 375, "height": 740}
 """A small phone."""
 NOT_HERE = {
     "needs chromium on the PATH": shutil.which("chromium"),
@@ -98,8 +106,12 @@ class Visitors:
             await context.add_cookies([{"name": COOKIE, "value": token, "url": how["base_url"]}])
         page = await context.new_page()
         page.on("pageerror", lambda error: self._broke.append(f"{page.url}: {error}"))
-        page.on("console", lambda said: said.type == "error" and self._broke.append(said.text))
+        page.on("console", self._heard)
         return page
+
+    def _heard(self, said: ConsoleMessage) -> None:
+        if said.type == "error":
+            self._broke.append(said.text)
 
     async def leave(self) -> None:
         await self._contexts.aclose()

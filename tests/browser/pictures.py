@@ -4,8 +4,9 @@ import asyncio
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Literal
 
-from playwright.async_api import async_playwright
+from playwright.async_api import ViewportSize, async_playwright
 
 from services.cli.redis_server import choose_redis
 from services.dashboard.web.access import COOKIE
@@ -13,7 +14,7 @@ from tests.support.screen import served
 from tests.support.shop import open_counter, opened_shop
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
-SIZE = {"width": 1280, "height": 700}
+SIZE: ViewportSize = {"width": 1280, "height": 700}
 PARTLY = "SELECT order_id FROM orders WHERE status = 'PartiallyShipped' ORDER BY order_id LIMIT 1"
 
 
@@ -23,9 +24,9 @@ async def take(redis_url: str) -> None:
         accounts = counter.parts.accounts
         who = await accounts.accept(await accounts.invite("operator", "operator"), "")
         assert who is not None
-        cookie = {"name": COOKIE, "value": await counter.parts.sessions.begin(who), "url": url}
+        token = await counter.parts.sessions.begin(who)
         an_order = counter.parts.index.one(PARTLY)["order_id"]
-        shown = {
+        shown: dict[str, tuple[str, Literal["light", "dark"]]] = {
             "overview": ("/", "light"),
             "orders": ("/orders?urgency=open&sort=ship_by", "light"),
             "order": (f"/orders/{an_order}", "dark"),
@@ -36,7 +37,7 @@ async def take(redis_url: str) -> None:
                 context = await browser.new_context(
                     base_url=url, viewport=SIZE, color_scheme=scheme, timezone_id="UTC"
                 )
-                await context.add_cookies([cookie])
+                await context.add_cookies([{"name": COOKIE, "value": token, "url": url}])
                 page = await context.new_page()
                 await page.goto(address)
                 await page.screenshot(path=PICTURES / f"{name}.png")

@@ -21,6 +21,7 @@ from shared.events.dashboard import DASHBOARD_EVENTS
 from shared.events.deadlines import DEADLINES_EVENTS, DeadlineReached
 from shared.events.envelope import CONTENT_TYPE, Event, Fact, Topic, encode
 from shared.events.fields import Address, ItemQuantity, Money
+from shared.events.fulfillment import Order
 from shared.events.inventory import (
     INVENTORY_EVENTS,
     STOCK_LEVELS,
@@ -139,6 +140,12 @@ class Shop(Teller):
         record = StoredRecord("shipments", 0, 0, to_ms(at), order_id.encode(), b"", ())
         self.live(order_id, Received(event, at), record=record if from_outside else None)
 
+    def known(self, order_id: str) -> Order:
+        """An order, as fulfillment has it."""
+        order: Order | None = self._orders[order_id].state
+        assert order is not None
+        return order
+
     # -- lives --
 
     def reserved(self, order_id: str) -> None:
@@ -156,7 +163,7 @@ class Shop(Teller):
         """Reserved, paid and held out."""
         placed = self.placed[order_id]
         self.reserved(order_id)
-        paid = {"payment_id": f"pay-{order_id[4:11]}", "amount": placed.order_total}
+        paid: dict[str, Any] = {"payment_id": f"pay-{order_id[4:11]}", "amount": placed.order_total}
         at = placed.purchase_date
         self.happens(order_id, at + 4 * MINUTE, PaymentApproved(**paid, captured=False))
         ends = at + 30 * MINUTE
@@ -226,7 +233,7 @@ class Shop(Teller):
 
     def late(self, order_id: str) -> None:
         """Its ship-by date passed."""
-        due = next(d.due for d in self._orders[order_id].state.deadlines if d.kind == "ship_by")
+        due = next(d.due for d in self.known(order_id).deadlines if d.kind == "ship_by")
         self.happens(
             order_id, due, DeadlineReached(publisher="fulfillment", kind="ship_by", due=due)
         )
