@@ -176,7 +176,10 @@ class Shop(Teller):
         at = placed.purchase_date + 20 * HOUR
         self._ships(order_id, at, {i.order_item_id: i.quantity for i in placed.items}, by)
         captured = MoneyArrived(
-            payment_id=f"pay-{order_id[4:11]}", amount=placed.order_total, how="captured"
+            payment_id=f"pay-{order_id[4:11]}",
+            amount=placed.order_total,
+            how="captured",
+            happened_at=at,
         )
         self.say(PAYMENT_EVENTS, captured, order_id, at + timedelta(seconds=3),
                  len(self.records) + 1, causation_id="gw-2")  # fmt: skip
