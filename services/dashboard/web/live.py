@@ -35,9 +35,9 @@ async def news(listeners: Listeners, wanted: list[str], since: str) -> AsyncGene
     """The events of one stream, for ever."""
     queue = listeners.listen(wanted)
     try:
-        yield b": connected\n\n"
-        if since != str(listeners.told) and queue.empty():
+        if since != str(listeners.told):
             queue.put_nowait(None)
+        yield b": connected\n\n"
         while True:
             try:
                 async with asyncio.timeout(PING_S):
