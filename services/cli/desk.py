@@ -9,7 +9,7 @@ import pwd
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -18,14 +18,25 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.addresses import settings_here
+from services.cli.exit_codes import EXIT_FAILED
+from services.dashboard.state import View
 from services.dashboard.web.app import Opened, opened
+from services.dashboard.web.parts import Parts
 from shared.events.dashboard import COMMANDS
 from shared.spreadsheet import printable
 
 MAX_WIDTH = 240
 """Columns of a table that goes into a file or a pipe: there is no terminal to fit."""
 
+KEPT_OF_PEOPLE = {
+    "buyer": ("buyer_id",),
+    "ship_address": ("city", "state_or_region", "country_code"),
+    "record": ("topic", "partition", "offset", "event_source", "event_id", "until"),
+}
+"""Members that hold what names people, a parked record as it came too, and what is left of them."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+OrderId = Annotated[str, typer.Argument(metavar="ORDER", help="Its id.")]
 T = TypeVar("T")
 
 
@@ -45,6 +56,15 @@ def at_the_desk(data_dir: Path, do: Callable[[Opened], Awaitable[T]], *, lists: 
     return asyncio.run(done())
 
 
+async def view_of(parts: Parts, order_id: str) -> View:
+    """What there is of an order; ends the command where that is nothing."""
+    view = await parts.views.view(order_id)
+    if view is None or view.kind != "order":
+        typer.echo(f"There is no order {printable(order_id)}.", err=True)
+        raise typer.Exit(EXIT_FAILED)
+    return view
+
+
 def whoever_this_is() -> str:
     """The source of what is said by a command: who is logged in here."""
     user = os.getuid()
@@ -62,6 +82,27 @@ def echo_json(document: object) -> None:
 def json_text(document: object, indent: int | None = None) -> str:
     """A document as JSON in ASCII, without the one control character that JSON leaves there."""
     return json.dumps(document, indent=indent).replace("\x7f", "\\u007f")
+
+
+def without_people(value: Any) -> Any:
+    """A JSON value without what names people."""
+    match value:
+        case dict():
+            return {
+                name: _some(inner, KEPT_OF_PEOPLE[name])
+                if name in KEPT_OF_PEOPLE
+                else without_people(inner)
+                for name, inner in value.items()
+            }
+        case list():
+            return [without_people(inner) for inner in value]
+    return value
+
+
+def _some(value: Any, kept: tuple[str, ...]) -> Any:
+    if not isinstance(value, dict):
+        return None
+    return {name: value[name] for name in kept if name in value}
 
 
 def echo_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

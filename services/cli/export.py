@@ -10,7 +10,7 @@ import typer
 from pydantic_core import from_json
 
 from services.cli.addresses import DEFAULT_DATA_DIR, DataDir, settings_here
-from services.cli.desk import counted, json_text
+from services.cli.desk import counted, json_text, without_people
 from services.cli.orders import order_document
 from services.cli.report import written
 from services.cli.snapshots import latest_orders
@@ -19,13 +19,6 @@ from shared.kafka import Servers, checked_partitions, servers_of
 from shared.log_reader import open_reader
 
 TOPIC_NAMES = [topic.name for topic in TOPICS]
-
-KEPT_OF_PEOPLE = {
-    "buyer": ("buyer_id",),
-    "ship_address": ("city", "state_or_region", "country_code"),
-    "record": ("topic", "partition", "offset", "event_source", "event_id", "until"),
-}
-"""Members that hold what names people, a parked record as it came too, and what is left of them."""
 
 export = typer.Typer(help="Write orders or facts as JSON lines.", no_args_is_help=True)
 
@@ -87,27 +80,6 @@ async def _facts(servers: Servers, names: list[str], *, personal: bool) -> Async
                         "event": event if personal else without_people(event),
                     }
                 one_more()
-
-
-def without_people(value: Any) -> Any:
-    """A JSON value without what names people."""
-    match value:
-        case dict():
-            return {
-                name: _some(inner, KEPT_OF_PEOPLE[name])
-                if name in KEPT_OF_PEOPLE
-                else without_people(inner)
-                for name, inner in value.items()
-            }
-        case list():
-            return [without_people(inner) for inner in value]
-    return value
-
-
-def _some(value: Any, kept: tuple[str, ...]) -> Any:
-    if not isinstance(value, dict):
-        return None
-    return {name: value[name] for name in kept if name in value}
 
 
 def _write(lines: AsyncGenerator[Any], out: Path | None) -> None:

@@ -1,36 +1,25 @@
-"""`orderflow orders`: what orders are and were, and what an operator does to one.
+"""`orderflow orders`: what orders are and were; what an operator does to one is in `order_acts.py`.
 
-Lists, timelines and forms are those of the dashboard's pages.
+Lists and timelines are those of the dashboard's pages.
 """
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 
-from services.cli import allowed
 from services.cli.addresses import DEFAULT_DATA_DIR, DataDir
 from services.cli.desk import (
     AsJson,
+    OrderId,
     at_the_desk,
     echo_json,
     echo_table,
     json_text,
-    whoever_this_is,
+    view_of,
 )
-from services.cli.exit_codes import EXIT_FAILED, EXIT_USAGE
-from services.dashboard.actions import (
-    CANCEL_REASONS,
-    Read,
-    event_id,
-    next_reference,
-    offered,
-    read_form,
-)
+from services.cli.order_acts import address, cancel, resend_notice, ship
 from services.dashboard.state import View
 from services.dashboard.web.app import Opened
 from services.dashboard.web.filters import SORTS, SOURCES, STATUSES, URGENCIES, Filter
@@ -39,11 +28,8 @@ from services.dashboard.web.orders import Listed, list_orders
 from services.dashboard.web.parts import Parts
 from services.dashboard.web.reports import masked
 from services.dashboard.web.show import instant_exactly
-from shared.clock import fresh_token
 from shared.decode import partition_of
-from shared.events.fields import EventId
 from shared.events.fulfillment import Order
-from shared.events.seller import SHIPMENTS
 from shared.spreadsheet import printable
 
 LOOK_EVERY_S = 0.5
@@ -56,17 +42,10 @@ NOT_THE_SELLERS = {
 }
 """Of an order that has not left Pending (R3)."""
 
-orders = typer.Typer(help="Look at orders, and do what sellers do.", no_args_is_help=True)
-
-OrderId = Annotated[str, typer.Argument(metavar="ORDER", help="Its id.")]
+orders = typer.Typer(help="Look at orders, and do what operators do.", no_args_is_help=True)
 Personal = Annotated[
     bool, typer.Option("--personal", help="With names and addresses, once they are the seller's.")
 ]
-ActId = Annotated[
-    str | None,
-    typer.Option("--id", help="The act's id: the same once more changes nothing. Else a new one."),
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check it, and say nothing.")]
 
 
 @orders.command("list")
@@ -131,7 +110,7 @@ def show(
     """Show an order: what it is, what it waits for, and its whole timeline."""
 
     async def look(found: Opened) -> tuple[View, list[TimelineLine]]:
-        view = await _view(found.parts, order_id)
+        view = await view_of(found.parts, order_id)
         return view, _timeline(found.parts, order_id, view)
 
     view, lines = at_the_desk(data_dir, look, lists=False)
@@ -172,7 +151,7 @@ def follow(
     async def watch(found: Opened) -> None:
         told: set[tuple[str, int]] = set()
         while True:
-            view = await _view(found.parts, order_id)
+            view = await view_of(found.parts, order_id)
             for each in _timeline(found.parts, order_id, view):
                 if (place := (each.topic, each.offset)) not in told:
                     told.add(place)
@@ -185,129 +164,8 @@ def follow(
         at_the_desk(data_dir, watch, lists=False)
 
 
-@orders.command()
-def cancel(
-    order_id: OrderId,
-    reason: Annotated[str, typer.Argument(help=", ".join(CANCEL_REASONS))],
-    id_: ActId = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-) -> None:
-    """Cancel an Unshipped order for good: the buyer is told, the money goes back (R18)."""
-    form = {"reason_code": reason}
-    _act("cancel", order_id, form, id_, data_dir, dry_run=dry_run, as_json=as_json)
-
-
-@orders.command()
-def ship(
-    order_id: OrderId,
-    carrier: Annotated[str, typer.Option(help="The carrier's code, or Other.")],
-    tracking: Annotated[str, typer.Option(help="The carrier's number of the package.")],
-    carrier_name: Annotated[str, typer.Option(help="Where the code is Other.")] = "",
-    package: Annotated[
-        str | None, typer.Option(help="Its number: an earlier one's edits that. Else the next.")
-    ] = None,
-    day: Annotated[
-        str | None, typer.Option("--date", help="The day it was handed over; by default today.")
-    ] = None,
-    units: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ITEM=N", help="Of an order item; by default all that are open."),
-    ] = None,
-    id_: ActId = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-) -> None:
-    """Confirm that a package was shipped (R11)."""
-    form = {"carrier_code": carrier, "tracking_number": tracking, "carrier_name": carrier_name}
-    form |= {"package_reference_id": package} if package is not None else {}
-    form |= {"ship_date": day} if day is not None else {}
-    for each in units or ():
-        item, equals, number = each.rpartition("=")
-        if not equals:
-            raise typer.BadParameter(f"--units {printable(each)}: has to be ITEM=N.")
-        form[f"quantity:{item}"] = number
-    _act("confirm", order_id, form, id_, data_dir, dry_run=dry_run, as_json=as_json)
-
-
-def _act(
-    act: str,
-    order_id: str,
-    form: Mapping[str, str],
-    id_: str | None,
-    data_dir: Path,
-    *,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """Say what an operator does to an order, if it may be done; its answer is in the timeline."""
-    if id_ is not None:
-        try:
-            TypeAdapter(EventId).validate_python(id_)
-        except ValidationError:
-            raise typer.BadParameter(f"--id: has to be {allowed.EVENT_ID}.") from None
-    key = fresh_token() if id_ is None else id_
-
-    async def say(found: Opened) -> tuple[Read, str]:
-        parts = found.parts
-        order = (await _view(parts, order_id)).order
-        if order is None or act not in offered(order, parts.now):
-            status = "unknown" if order is None else order.status
-            typer.echo(f"{order_id} is {status}: that is not possible now.", err=True)
-            raise typer.Exit(EXIT_FAILED)
-        calendar = parts.policies.of(order.marketplace_id).calendar
-        read = read_form(act, order, _complete(act, order, form, parts), calendar.time_zone)
-        if read.fact is None:
-            return read, ""
-        event = event_id(key, order_id, read.fact)
-        if not dry_run:
-            await parts.desk.say(
-                SHIPMENTS,
-                read.fact,
-                id_=event,
-                source=whoever_this_is(),
-                subject=order_id,
-                time=parts.now,
-            )
-        return read, event
-
-    read, event = at_the_desk(data_dir, say, lists=False)
-    if read.fact is None:
-        for field, problem in read.problems.items():
-            typer.echo(printable(f"orderflow orders: {field}: {problem}"), err=True)
-        raise typer.Exit(EXIT_USAGE)
-    if as_json:
-        data = read.fact.model_dump(mode="json")
-        said = {"type": read.fact.TYPE, "id": event, "data": data}
-        echo_json({"order_id": order_id, "dry_run": dry_run, **said})
-        return
-    verb = "would say" if dry_run else "said"
-    typer.echo(f"{verb} {read.fact.TYPE} {order_id}: topic {SHIPMENTS.name}, id {event}")
-
-
-def _complete(act: str, order: Order, form: Mapping[str, str], parts: Parts) -> dict[str, str]:
-    """A form with what a page has filled in already."""
-    if act != "confirm":
-        return dict(form)
-    calendar = parts.policies.of(order.marketplace_id).calendar
-    filled = {
-        "package_reference_id": next_reference(order),
-        "ship_date": calendar.local_date(parts.now).isoformat(),
-    }
-    if not any(name.startswith("quantity:") for name in form):
-        for line in order.items:
-            filled[f"quantity:{line.order_item_id}"] = str(line.quantity_open)
-    return {**filled, **form}
-
-
-async def _view(parts: Parts, order_id: str) -> View:
-    view = await parts.views.view(order_id)
-    if view is None or view.kind != "order":
-        typer.echo(f"There is no order {printable(order_id)}.", err=True)
-        raise typer.Exit(EXIT_FAILED)
-    return view
+for act in (ship, cancel, address, resend_notice):
+    orders.command()(act)
 
 
 def _timeline(parts: Parts, order_id: str, view: View) -> list[TimelineLine]:

@@ -148,7 +148,7 @@ def test_what_the_readme_says_to_try_works(running: Up) -> None:
     assert lines[-1].startswith("ORDER-1\t1\t")
 
 
-def test_the_command_line_ships_and_cancels_orders_and_tells_what_pages_tell(
+def test_the_command_line_acts_on_orders_and_tells_what_pages_tell(
     running: Up, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLOCK_REDIS_URL", "PARTITIONS"):
@@ -178,6 +178,10 @@ def test_the_command_line_ships_and_cancels_orders_and_tells_what_pages_tell(
     )
     for order_id in ("SHIP-1", "GONE-1"):
         say("orders", "follow", order_id, "--until", "Unshipped")
+    moved = ("orders", "address", "SHIP-1", "--city", "Sampleton", "--reason", "a typing error")
+    assert say(*moved, "--dry-run").startswith("would say order.address_corrected.v1 SHIP-1")
+    assert say(*moved).startswith("said order.address_corrected.v1 SHIP-1")
+    wait_until(lambda: "goes to another address, asked by" in say("orders", "show", "SHIP-1"), True)
     parcel = ("orders", "ship", "SHIP-1", "--carrier", "DHL", "--tracking", "JJD0001")
     assert say(*parcel, "--dry-run").startswith("would say shipment.confirmed.v1 SHIP-1")
     assert say(*parcel).startswith("said shipment.confirmed.v1 SHIP-1")
@@ -185,6 +189,8 @@ def test_the_command_line_ships_and_cancels_orders_and_tells_what_pages_tell(
     told = say("orders", "follow", "SHIP-1", "--until", "Shipped")
     me = whoever_this_is().partition("/")[2]
     assert f"Package 1 confirmed: DHL JJD0001, by {me}  [fulfillment.events:" in told
+    assert json.loads(say("orders", "resend-notice", "SHIP-1", "package_shipped", "--json"))["id"]
+    wait_until(lambda: "is told again: " in say("orders", "show", "SHIP-1"), True)
     say("orders", "follow", "GONE-1", "--until", "Canceled")
     say("orders", "cancel", "GONE-1", "PricingError", code=1)
     say("orders", "show", "NOBODYS", code=1)
@@ -195,7 +201,7 @@ def test_the_command_line_ships_and_cancels_orders_and_tells_what_pages_tell(
         "GONE-1": "Canceled",
     }
     shown = say("orders", "show", "SHIP-1", "--json")
-    assert json.loads(shown)["order"]["ship_address"]["city"] == "Exampleton"
+    assert json.loads(shown)["order"]["ship_address"]["city"] == "Sampleton"
     assert "A. Buyer" not in shown
     assert "A. Buyer" in say("orders", "show", "SHIP-1", "--personal")
     wait_for_level(4, 4)

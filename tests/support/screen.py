@@ -5,7 +5,7 @@ and its pages are asked in-process.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
@@ -259,34 +259,35 @@ async def open_screen(
     role: Role | None = "operator",
 ) -> AsyncIterator[Screen]:
     """The pages of what lies in a Redis, at an instant of business time, for one of this role."""
-    redis = connect(redis_url)
-    index, listeners, views = Index(), Listeners(), Views(redis, PARTITIONS)
-    follower = Follower(views, index, listeners.tell)
-    await follower.look()
-    accounts = Accounts(redis)
-    sessions = Sessions(redis, accounts)
-    parts = Parts(
-        index=index,
-        views=views,
-        follower=follower,
-        clock=StandingClock(at),
-        policies=policies or Policies(),
-        accounts=accounts,
-        sessions=sessions,
-        records=KeptRecords(records),
-        desk=(desk := KeptDesk()),
-        standing=Standing(),
-        listeners=listeners,
-    )
-    transport = httpx.ASGITransport(site(parts))
-    async with httpx.AsyncClient(transport=transport, base_url="http://dashboard") as client:
-        if role is not None:
-            who = await accounts.accept(await accounts.invite(role, role), "")
-            assert who is not None
-            client.cookies[COOKIE] = await sessions.begin(who)
-        yield Screen(client, parts, desk.said, desk.sent)
-    index.close()
-    await redis.aclose()
+    async with AsyncExitStack() as stack:
+        redis, index = connect(redis_url), Index()
+        stack.push_async_callback(redis.aclose)
+        stack.callback(index.close)
+        listeners, views = Listeners(), Views(redis, PARTITIONS)
+        follower = Follower(views, index, listeners.tell)
+        await follower.look()
+        accounts = Accounts(redis)
+        sessions = Sessions(redis, accounts)
+        parts = Parts(
+            index=index,
+            views=views,
+            follower=follower,
+            clock=StandingClock(at),
+            policies=policies or Policies(),
+            accounts=accounts,
+            sessions=sessions,
+            records=KeptRecords(records),
+            desk=(desk := KeptDesk()),
+            standing=Standing(),
+            listeners=listeners,
+        )
+        transport = httpx.ASGITransport(site(parts))
+        async with httpx.AsyncClient(transport=transport, base_url="http://dashboard") as client:
+            if role is not None:
+                who = await accounts.accept(await accounts.invite(role, role), "")
+                assert who is not None
+                client.cookies[COOKIE] = await sessions.begin(who)
+            yield Screen(client, parts, desk.said, desk.sent)
 
 
 @asynccontextmanager

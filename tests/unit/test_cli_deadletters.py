@@ -12,8 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.app import COMMANDS, app
-from services.cli.desk import echo_table, json_text, whoever_this_is
-from services.cli.export import without_people
+from services.cli.desk import echo_table, json_text, whoever_this_is, without_people
 from services.cli.orders import order_document
 from shared.events.dashboard import person_of
 from tests.support.orders import pending, unshipped
@@ -47,6 +46,10 @@ ACTS_ON_A_TERMINAL = "a\x1b[2Jb\x07\x9b31mc\x7f\u202ed"
             "--units 3: has to be ITEM=N.",
         ),
         (["orders", "cancel", "X", "NoInventory", "--id", "a b"], "--id: has to be an id"),
+        (["orders", "cancel", "X", "Whim"], "REASON: has to be one of NoInventory, "),
+        (["orders", "address", "X", "--city", "Werder"], "Missing option '--reason'"),
+        (["orders", "resend-notice", "X", "hello"], "KIND: has to be one of estimated_delivery, "),
+        (["orders", "resend-notice", "X", "cancel_warning", "--occurrence", "0"], "x>=1"),
         (["deadlines", "--kind", "lunch"], "--kind: has to be one of hold, ship_by"),
         (["stock", "list", "--show", "some"], "--show: has to be one of all, none, wrong"),
         (["export", "facts", "--topic", "toys"], "--topic 'toys': has to be one of orders"),
