@@ -75,14 +75,12 @@ deadline of some kind."""
 
 
 class Lot:
-    """One order, and the habits of all who act on it; `more` are habits beside those drawn.
+    """One order, and the habits of all who act on it, with `more` beside those drawn here.
 
     Where the provider is `called`, it is no gateway that hears requests and answers them.
     """
 
-    def __init__(
-        self, nth: int, random: Random, more: "Habit | None" = None, *, called: bool = False
-    ) -> None:
+    def __init__(self, nth: int, random: Random, *more: "Habit", called: bool = False) -> None:
         self.order_id = f"250-{nth:07}-0000001"
         self.seller_id = random.choice(("S1", "S2"))
         self.buyer_id = f"B{nth % 3}"
@@ -99,7 +97,7 @@ class Lot:
         buyer, gateway, seller, carrier = (
             random.choice(lots) for lots in (BUYERS, GATEWAYS, SELLERS, CARRIERS)
         )
-        for habit in (buyer, {} if called else gateway, seller, carrier, more or {}):
+        for habit in (buyer, {} if called else gateway, seller, carrier, *more):
             for when, makes in habit.items():
                 self.moves.setdefault(when, []).extend(makes)
         self.heard: dict[str, Mapping[str, Any]] = {}

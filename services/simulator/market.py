@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pydantic_core import from_json
 
 from services.simulator.conducts import CONDUCTS
+from services.simulator.corrections import CORRECTIONS
 from services.simulator.lots import Lot, Move
 from services.simulator.system import System
 from services.simulator.topics import MemoryRecord
@@ -29,6 +30,8 @@ BEGINS_MS = (0, 40_000, 40_000, 40_000, 4_000_000)
 """How long after the first counts an order is placed at most: some come before their stock does."""
 FIRST_COUNTS, PLENTY = (0, 1, 2, 4, 9), 40
 """Units on hand at first: in half of all runs there is enough for everybody."""
+WITH_A_DESK = 0.5
+"""Of all runs, those in which somebody can be asked to correct an address, or to tell again."""
 POISON = (b"", b"no JSON", b'{"id":"1"}', b'{"specversion":"1.0"}', b"\xff\xfe")
 
 
@@ -45,6 +48,7 @@ class Market:
 
     def __init__(self, system: System, seed: int, orders: Collection[int]) -> None:
         self.acknowledged: list[Acknowledged] = []
+        self._desk = Random(f"orderflow {seed} desk").random() < WITH_A_DESK
         self.lots = {n: self._lot(system, seed, n) for n in orders}
         self._system = system
         self._blocks = Random(f"orderflow {seed} blocks")
@@ -71,11 +75,16 @@ class Market:
         self._block()
 
     def _lot(self, system: System, seed: int, nth: int) -> Lot:
-        """An order's lot. Trouble is drawn apart: all others' lots stay what they were."""
-        random, apart = (Random(f"orderflow {seed} {what} {nth}") for what in ("order", "trouble"))
+        """An order's lot. What goes wrong with it and what is put right are drawn apart: all
+        others' lots stay what they were.
+        """
+        random, apart, clerk = (
+            Random(f"orderflow {seed} {what} {nth}") for what in ("order", "trouble", "correction")
+        )
+        corrected = clerk.choice(CORRECTIONS) if self._desk else {}
         if system.provider is None:
-            return Lot(nth, random, apart.choice(TROUBLES))
-        lot = Lot(nth, random, called=True)
+            return Lot(nth, random, apart.choice(TROUBLES), corrected)
+        lot = Lot(nth, random, corrected, called=True)
         system.provider.conducts[lot.order_id] = apart.choice(CONDUCTS)
         return lot
 

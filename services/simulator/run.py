@@ -148,7 +148,9 @@ def _story(system: System) -> list[str]:
 def _shown(record: MemoryRecord) -> str:
     event = parsed(record.value)
     what = f"{event['type']} {event['subject']} ({event['id'][:13]})" if event else "no event"
-    return f"{record.topic}:{record.partition}:{record.offset}  {what}"
+    reason = event["data"].get("reason") if event else None
+    why = f", {reason}" if reason else ""
+    return f"{record.topic}:{record.partition}:{record.offset}  {what}{why}"
 
 
 def _trace(system: System) -> str:

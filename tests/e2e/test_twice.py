@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from services.cli.run import ORDER_SERVICES
 from services.cli.system import System
-from shared.events.notices import NoticeRequested
+from shared.events.notices import NoticeRequested, NoticeRequestedAgain
 from shared.events.payment import RefundRequested, VoidRequested
 from shared.redis import trip
 from tests.support.market import Market, open_market
@@ -94,6 +94,8 @@ def outcome(market: Market, order: Order) -> dict[str, object]:
     return {
         "status": (end.status, end.cancellation and end.cancellation.reason),
         "notices": Counter(fact.kind for fact in facts if isinstance(fact, NoticeRequested)),
+        "again": Counter(fact.kind for fact in facts if isinstance(fact, NoticeRequestedAgain)),
+        "goes to": end.ship_address,
         "back": [(fact.TYPE, fact.amount.amount_minor, fact.cause) for fact in back],
         "packages": [package.package_reference_id for package in end.packages],
     }

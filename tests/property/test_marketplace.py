@@ -13,11 +13,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from services.fulfillment.correcting import AGAIN
 from services.fulfillment.waiting import deadlines_of
 from shared.batch import Input
 from shared.clock import from_ms
 from shared.events.carrier import TRACKING, PackageDelivered, PackageReturned
 from shared.events.envelope import Fact, Topic
+from shared.events.fields import NoticeKind
 from shared.events.fulfillment import Order
 from shared.events.gateway import (
     PAYMENTS,
@@ -32,12 +34,14 @@ from shared.events.seller import (
     CancelReasonCode,
     ItemCondition,
     ReceivedItem,
+    ResendRequested,
     ReturnReceived,
     SellerCanceled,
     ShipmentConfirmed,
 )
 from shared.events.storefront import (
     ORDERS,
+    AddressCorrected,
     CancelRequested,
     OrderItem,
     ReorderRequested,
@@ -58,6 +62,7 @@ from tests.support.orders import (
     SELLER,
     TEA,
     TEAS,
+    address,
     eur,
     items,
     placed,
@@ -166,6 +171,21 @@ class Marketplace(RuleBasedStateMachine):
     @rule(order=orders, buyer=st.sampled_from([BUYER, BUYER, "buyer-nosy"]))
     def cancels(self, order: str, buyer: str) -> None:
         self.say(ORDERS, CancelRequested(buyer_id=buyer), order)
+
+    @rule(
+        order=orders,
+        buyer=st.sampled_from([BUYER, BUYER, "buyer-nosy"]),
+        number=st.integers(7, 9),
+        country=st.sampled_from(["DE", "DE", "AT"]),
+    )
+    def corrects(self, order: str, buyer: str, number: int, country: str) -> None:
+        to = address(address_line_1=f"Kastanienallee {number}", country_code=country)
+        self.say(ORDERS, AddressCorrected(buyer_id=buyer, ship_address=to), order)
+
+    @rule(order=orders, kind=st.sampled_from([*AGAIN]), occurrence=st.integers(1, 2))
+    def asks_for_a_notice_again(self, order: str, kind: NoticeKind, occurrence: int) -> None:
+        said = ResendRequested(seller_id=SELLER, kind=kind, occurrence=occurrence)
+        self.say(SHIPMENTS, said, order)
 
     @rule(order=orders, code=codes)
     def gives_up(self, order: str, code: CancelReasonCode) -> None:

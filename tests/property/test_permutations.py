@@ -41,11 +41,13 @@ from tests.support.orders import (
     placed,
 )
 from tests.support.tales import (
+    ask_again,
     ask_to_return,
     bring_back,
     cancel,
     deliver,
     event_of,
+    move,
     open_shop,
     pay,
     place,
@@ -136,6 +138,12 @@ CANCELED_IN_THE_HOLD: Story = {
     "canceled again": cancel_it,
     "restocked": restock,
 }
+CORRECTED_IN_THE_HOLD: Story = {
+    "placed": place_it,
+    "paid": pay_it,
+    "goes elsewhere": lambda world: move(world, ORDER, "Kastanienallee 70"),
+    "told again": lambda world: ask_again(world, ORDER, "address_changed"),
+}
 GOODS_COME_BACK: Story = {
     "the rest ships": lambda world: ship(world, ORDER, {KETTLES: 1, TEAS: 2}, "2"),
     "it is undeliverable": lambda world: bring_back(world, ORDER, "2"),
@@ -174,6 +182,16 @@ def test_r14_r25_a_cancel_in_the_hold_comes_to_one_end_in_whatever_order() -> No
         assert asked_back(world) == {f"payment.void_requested.v1 pay-{ORDER}": 13_368}
 
     assert found == {("Canceled", "buyer", "BUYER")}
+
+
+def test_r3_r25_an_address_that_is_corrected_in_the_hold_holds_in_whatever_order() -> None:
+    orders = [order_of(world) for world in ends(CORRECTED_IN_THE_HOLD, open_shop)]
+
+    address = orders[0].ship_address
+    assert address is not None
+    assert (len(orders), address.address_line_1) == (24, "Kastanienallee 70")
+    assert (orders[0].address_changes, orders[0].notices_resent) == (1, 0), "Pending hears no"
+    assert all(order == orders[0] for order in orders)
 
 
 def test_r17_r25_goods_that_come_back_are_back_in_whatever_order() -> None:

@@ -30,11 +30,13 @@ from shared.events.payment import (
 from shared.events.seller import (
     ItemCondition,
     ReceivedItem,
+    ResendRequested,
     ReturnReceived,
     SellerCanceled,
     ShipmentConfirmed,
 )
 from shared.events.storefront import (
+    AddressCorrected,
     Buyer,
     CancelRequested,
     OrderItem,
@@ -48,6 +50,8 @@ SELLERS, SKUS = 3, 4
 """No divisors of the number of lives: every seller has orders of every kind."""
 PRICE = Money(amount_minor=1_999, currency="EUR")
 TOTAL = Money(amount_minor=2 * 1_999, currency="EUR")
+HOME = Address(name="R. Ek", address_line_1="Kaigatan 3", city="Kiruna", country_code="SE")
+NEXT_DOOR = HOME.model_copy(update={"address_line_1": "Kaigatan 30"})
 FIRST, SECOND = "first", "second"
 """Every order has two lines of one unit each."""
 RARE, NEVER_COUNTED = "RARE", "NEVER-COUNTED"
@@ -104,7 +108,6 @@ class Life(NamedTuple):
 
 def places(order: Order, cause: Event[Fact]) -> Fact:
     """The buyer orders, now."""
-    address = Address(name="R. Ek", address_line_1="Kaigatan 3", city="Kiruna", country_code="SE")
     items = (FIRST, SECOND)
     return OrderPlaced(
         order_id=order.order_id,
@@ -112,7 +115,7 @@ def places(order: Order, cause: Event[Fact]) -> Fact:
         seller_id=order.seller_id,
         buyer=Buyer(buyer_id=order.buyer_id),
         purchase_date=cause.time,
-        ship_address=address,
+        ship_address=HOME,
         items=tuple(
             OrderItem(order_item_id=item, sku=order.sku, quantity=1, item_price=PRICE)
             for item in items
@@ -158,6 +161,14 @@ def moves_money(order: Order, cause: Event[Fact]) -> Fact:
 
 def wants_out(order: Order, _: Event[Fact]) -> Fact:
     return CancelRequested(buyer_id=order.buyer_id)
+
+
+def corrects(order: Order, _: Event[Fact]) -> Fact:
+    return AddressCorrected(buyer_id=order.buyer_id, ship_address=NEXT_DOOR)
+
+
+def wants_the_tracking_number_again(order: Order, _: Event[Fact]) -> Fact:
+    return ResendRequested(seller_id=order.seller_id, kind="package_shipped")
 
 
 def has_none(order: Order, _: Event[Fact]) -> Fact:
@@ -251,6 +262,14 @@ LIVES: Mapping[str, Life] = {
         {OrderUnshipped: (ships_first, ships_second), PackageConfirmed: (delivers,)},
     ),
     "is paid later": Life(SHIPPED, (can_not_tell,), {VerificationUnknown: (authorizes,), **PACKED}),
+    "is to go elsewhere": Life(
+        SHIPPED, (authorizes, corrects), {**PACKED, PackageConfirmed: (delivers, corrects)}
+    ),
+    "is told of again": Life(
+        SHIPPED,
+        (authorizes,),
+        {**PACKED, PackageConfirmed: (delivers, wants_the_tracking_number_again)},
+    ),
     "is canceled in the hold": Life(BUYER, (authorizes, wants_out)),
     "is captured and canceled": Life(BUYER, (captures, wants_out)),
     "is paid after its cancel": Life(BUYER, (wants_out, authorizes)),

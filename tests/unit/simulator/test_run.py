@@ -40,6 +40,15 @@ TROUBLES = (
     "card.blocked",
     "card.unblocked",
 )
+PUT_RIGHT = (
+    "order.address_corrected.v1",
+    "order.address_changed.v1",
+    ", another_country",
+    "order.resend_requested.v1",
+    "order.notice_resent.v1",
+    "notice.requested_again.v1",
+    ", no_such_notice",
+)
 REPEATED = (3, 11)
 """One run with a gateway, and one with calls."""
 TRACES = f"from services.simulator.run import *; print([run(Plan(n)).trace for n in {REPEATED}])"
@@ -89,6 +98,14 @@ def test_r5_r7_in_some_runs_payments_lapse_or_are_charged_back_and_payers_are_bl
     told = "\n".join(line for outcome in outcomes for line in outcome.story)
 
     assert [type_ for type_ in TROUBLES if type_ not in told] == []
+
+
+def test_p4_in_some_runs_addresses_are_corrected_and_notices_sent_again_and_some_are_refused(
+    outcomes: list[Outcome],
+) -> None:
+    told = "\n".join(line for outcome in outcomes for line in outcome.story)
+
+    assert [what for what in PUT_RIGHT if what not in told] == []
 
 
 def test_r7_a_pending_call_that_is_forgotten_at_the_claim_is_found(
