@@ -8,12 +8,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.dashboard.state import Entry
-from services.dashboard.web.filters import MAX_PAGE, MAX_TEXT, PAGE
+from services.dashboard.web.filters import MAX_PAGE
 from services.dashboard.web.index import Index
 from services.dashboard.web.pages import page, parts_of
+from services.dashboard.web.query import choice, number, text
 from services.dashboard.web.words import reason, words_of
 from shared.events.dashboard import COMMANDS, person_of
 from shared.events.inventory import StockLevelChanged
+from shared.events.topics import PUBLISHED
 
 PAGE_SIZE = 50
 
@@ -22,6 +24,7 @@ LETTER_WORDS: Mapping[str, str] = {
     "letter.edited": "An edited copy of a dead letter sent",
     "letter.discarded": "Dead letter discarded",
 }
+KINDS = (*LETTER_WORDS, *(fact.TYPE for topic in PUBLISHED for fact in topic.facts))
 
 
 class Asked(NamedTuple):
@@ -47,18 +50,17 @@ class Line(NamedTuple):
 async def audit(request: Request) -> Response:
     """The page."""
     index, query = parts_of(request).index, request.query_params
-    asked = Asked(*(query.get(name, "").strip()[:MAX_TEXT] for name in Asked._fields))
-    text = query.get("page", "1")
-    number = min(max(int(text), 1), MAX_PAGE) if PAGE.fullmatch(text) else 1
+    asked = Asked(text(query, "person"), text(query, "about"), choice(query, "kind", KINDS, ""))
+    nth = number(query, "page", 1, MAX_PAGE)
     total = index.one(f"SELECT count(*) AS n FROM acts WHERE {_FITS}", **_values(asked))["n"]  # noqa: S608
     return page(
         request,
         "audit.html",
         live=("order", "stock", "handled"),
-        lines=lines(index, asked, PAGE_SIZE, (number - 1) * PAGE_SIZE),
+        lines=lines(index, asked, PAGE_SIZE, (nth - 1) * PAGE_SIZE),
         asked=asked,
         total=total,
-        number=number,
+        number=nth,
         pages=max(1, -(-total // PAGE_SIZE)),
         people=sorted({person_of(row["source"]) for row in _distinct(index, "source")}),
         kinds=[(each["type"], _kind(each["type"])) for each in _distinct(index, "type")],

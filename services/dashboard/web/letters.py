@@ -19,7 +19,9 @@ from services.dashboard.replaying import (
     replay_of,
 )
 from services.dashboard.web.access import operator_of, sent_form, session_of
+from services.dashboard.web.filters import Problem
 from services.dashboard.web.pages import not_found, page, parts_of
+from services.dashboard.web.query import WrongQuery, choice, number, text
 from services.dashboard.web.record import may_reveal, record_values
 from services.dashboard.web.workbench import (
     MAX_AT_ONCE,
@@ -46,7 +48,7 @@ VERDICTS: Mapping[Verdict, str] = {
     "unread": "would be a dead letter again",
     "impossible": "can not be replayed",
 }
-MAX_DIGITS = 6
+ANY_STATE = "all"
 _KEY = re.compile(r"[0-9a-f]{32}")
 _ORIGIN = re.compile(r"[A-Za-z0-9._-]{1,100}:[0-9]{1,5}:[0-9]{1,19}")
 
@@ -59,7 +61,7 @@ async def letters(request: Request) -> Response:
         " WHERE :state IN ('', state) GROUP BY reason, service ORDER BY n DESC",
         state=wanted.state,
     )
-    done = request.query_params.get("done", "")
+    query = request.query_params
     return page(
         request,
         "letters.html",
@@ -71,8 +73,8 @@ async def letters(request: Request) -> Response:
         wanted=wanted,
         most=SHOWN,
         at_once=MAX_AT_ONCE,
-        done=done if done in {"replay", "discard"} else "",
-        counts={name: _number(request, name) for name in ("n", "left")},
+        done=choice(query, "done", ("replay", "discard"), ""),
+        counts={name: number(query, name, 0, MAX_AT_ONCE) for name in ("n", "left")},
     )
 
 
@@ -142,12 +144,11 @@ async def selected(request: Request) -> Response:
     who, parts = operator_of(request), parts_of(request)
     bench = bench_of(parts)
     if request.method == "GET":
-        origins = [each for each in request.query_params.getlist("origin") if _is_origin(each)]
-        wanted, more = _wanted(request), 0
-        if request.query_params.get("all") == "yes":
+        origins, wanted, more = _origins(request), _wanted(request), 0
+        if choice(request.query_params, "all", ("yes",), ""):
             origins = [each.origin for each in find(parts.index, wanted, MAX_AT_ONCE)]
             more = count(parts.index, wanted) - len(origins)
-        examined = await bench.examine_all(origins[:MAX_AT_ONCE])
+        examined = await bench.examine_all(origins)
         return _selected(request, examined, more=more)
     form = await sent_form(request)
     origins = [each for each in form.get("origins", "").split() if _is_origin(each)]
@@ -212,11 +213,20 @@ async def _once(
 
 
 def _wanted(request: Request) -> Wanted:
-    """The filter in an address: by default what is open."""
+    """The filter in an address: by default what is open; raises WrongQuery."""
     query = request.query_params
-    texts = {name: query.get(name, "").strip()[:MAX_TEXT] for name in Wanted._fields}
-    state = texts.pop("state") or "open"
-    return Wanted(**texts, state=state if state in STATES else "")
+    state = choice(query, "state", (*STATES, ANY_STATE), "open")
+    texts = {name: text(query, name) for name in Wanted._fields if name != "state"}
+    return Wanted(**texts, state="" if state == ANY_STATE else state)
+
+
+def _origins(request: Request) -> list[str]:
+    """The letters that an address names; raises WrongQuery."""
+    origins = request.query_params.getlist("origin")
+    if len(origins) > MAX_AT_ONCE or not all(map(_is_origin, origins)):
+        allowed = f"topic:partition:offset of a letter, at most {MAX_AT_ONCE} of them"
+        raise WrongQuery([Problem("origin", allowed)])
+    return origins
 
 
 def _again(request: Request, copies: Sequence[str]) -> set[str]:
@@ -232,8 +242,3 @@ def _is_origin(text: str) -> bool:
 
 def _address(origin: str) -> str:
     return f"/letters/{origin.replace(':', '/')}"
-
-
-def _number(request: Request, name: str) -> int:
-    text = request.query_params.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < MAX_DIGITS else 0

@@ -2,6 +2,7 @@
 manner on every page: 400, with each field that is wrong and what is allowed there.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
@@ -10,6 +11,7 @@ from starlette.exceptions import HTTPException
 from services.dashboard.web.filters import MAX_TEXT, Problem, read_day
 
 Query = Mapping[str, str]
+DIGITS = re.compile(r"[0-9]{1,9}")
 
 
 class WrongQuery(HTTPException):
@@ -34,6 +36,14 @@ def text(query: Query, name: str) -> str:
     if len(value) > MAX_TEXT:
         raise WrongQuery([Problem(name, f"at most {MAX_TEXT} characters")])
     return value
+
+
+def number(query: Query, name: str, least: int, most: int) -> int:
+    """A whole number between two, the least where none is given; raises WrongQuery."""
+    value = query.get(name, "").strip()
+    if value and not (DIGITS.fullmatch(value) and least <= int(value) <= most):
+        raise WrongQuery([Problem(name, f"a number from {least} to {most}")])
+    return int(value or least)
 
 
 def day(query: Query, name: str) -> date | None:
