@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from services.ingest.decisions import MAX_BODY_BYTES, Accepted, Intake, Said, said_in
 from services.ingest.openapi import document
@@ -21,6 +22,7 @@ from services.ingest.state import Token
 from shared.clock import Timeline
 from shared.decode import NotAnEvent
 from shared.errors import TransientError
+from shared.http_metrics import Counted, metrics, note_refused
 
 RETRY_AFTER_S = 5
 """Where Kafka or Redis is away: an outage lasts seconds to minutes."""
@@ -86,13 +88,14 @@ class _RefusedError(Exception):
         self.headers = headers
 
 
-def site(parts: Parts) -> Starlette:
+def site(parts: Parts) -> ASGIApp:
     """The application, made with its parts."""
     routes = [
         Route("/events", events, methods=["POST"]),
         Route("/openapi.json", described),
         Route("/health", health),
         Route("/health/{of}", health),
+        Route("/metrics", metrics),
     ]
     app = Starlette(
         routes=routes,
@@ -103,7 +106,7 @@ def site(parts: Parts) -> Starlette:
         },
     )
     app.state.parts = parts
-    return app
+    return Counted(app)  # outside of all: what broke is an answer, too
 
 
 async def events(request: Request) -> Response:
@@ -121,6 +124,7 @@ async def events(request: Request) -> Response:
     several = "cloudevents-batch" in request.headers["content-type"].lower()
     refused = [(n, each) for n, each in enumerate(read) if isinstance(each, NotAnEvent)]
     if refused and several:
+        note_refused(each.reason for _, each in refused)
         bad = [{"index": n, **_told(each)} for n, each in refused]
         return JSONResponse({"refused": bad}, 422)
     if refused:
@@ -184,6 +188,7 @@ def _told(refusal: NotAnEvent) -> dict[str, str]:
 
 async def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, _RefusedError)
+    note_refused([error.refusal.reason])
     status = STATUS.get(error.refusal.reason, 422)
     return JSONResponse(_told(error.refusal), status, headers=error.headers)
 

@@ -8,11 +8,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
 
+from shared.http_metrics import Counted, metrics
 from shared.metrics import Seen, exposition, note_commit, note_dead_letter, note_lateness
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -39,6 +43,23 @@ async def told() -> dict[str, Metric]:
         Worker(), Seen(ready=True, partitions={0: "open", 3: "opening", 5: "open"})
     )
     return {family.name: family for family in text_string_to_metric_families(text.decode())}
+
+
+async def answers(scope: Scope, _receive: Receive, send: Send) -> None:
+    """An application that answers by the status that its path says."""
+    status = int(scope["path"].rpartition("/")[2])
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def told_by_http(*paths: str) -> dict[str, Metric]:
+    """What a process tells that has answered requests for some paths."""
+    transport = httpx.ASGITransport(Counted(answers))
+    async with httpx.AsyncClient(transport=transport, base_url="http://counted") as client:
+        for path in paths:
+            await client.get(path)
+    text = bytes((await metrics(Request({"type": "http"}))).body).decode()
+    return {family.name: family for family in text_string_to_metric_families(text)}
 
 
 def samples(family: Metric) -> dict[tuple[str, ...], float]:
@@ -80,15 +101,42 @@ async def test_what_was_noted_is_in_its_buckets() -> None:
 
 
 @pytest.mark.asyncio
+async def test_answers_are_counted_by_status_but_for_what_probes_and_scrapers_ask() -> None:
+    def by_status(families: Mapping[str, Metric]) -> dict[str, float]:
+        found = families["orderflow_http_requests"].samples
+        return {s.labels["status"]: s.value for s in found if s.name.endswith("_total")}
+
+    before = by_status(await told_by_http())
+    after = by_status(
+        await told_by_http("/a/299", "/b/299", "/a/599", "/health/299", "/metrics/299")
+    )
+
+    assert {each: after[each] - before.get(each, 0) for each in ("299", "599")} == {
+        "299": 2,
+        "599": 1,
+    }
+
+
+@pytest.mark.asyncio
+async def test_a_process_that_answers_requests_tells_nothing_of_commits() -> None:
+    families = await told_by_http("/299")
+
+    ours = {name.removesuffix("_created") for name in families if name.startswith("orderflow_")}
+    assert ours == {"orderflow_http_requests", "orderflow_ingest_refused"}
+
+
+@pytest.mark.asyncio
 async def test_names_have_base_units_and_labels_hold_no_ids() -> None:
     ours = [family for name, family in (await told()).items() if name.startswith("orderflow_")]
 
-    assert len(ours) > 15
+    ours += [family for name, family in (await told_by_http()).items() if "orderflow_" in name]
+
+    assert len(ours) > 17
     for family in ours:
         assert family.documentation
         assert not re.search(r"_(ms|milliseconds|minutes|kb|mb|percent)(_|$)", family.name)
         labels = {label for sample in family.samples for label in sample.labels}
-        assert labels <= {"le", "reason", "state", "topic"}
+        assert labels <= {"le", "reason", "state", "status", "topic"}
 
 
 def asked_by(path: Path) -> Iterator[str]:
@@ -108,7 +156,7 @@ def asked_by(path: Path) -> Iterator[str]:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("path", [DASHBOARD, PROMETHEUS / "alerts.yml"], ids=lambda path: path.stem)
 async def test_alerts_and_dashboard_ask_only_for_what_there_is(path: Path) -> None:
-    families = await told()
+    families = await told() | await told_by_http()
     there = {
         name + end for name, family in families.items() for end in BY_KIND.get(family.type, [])
     }

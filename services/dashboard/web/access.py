@@ -23,8 +23,10 @@ from services.dashboard.web.pages import address_of, away, page, parts_of
 from shared.errors import TransientError
 
 COOKIE = "orderflow"
-OPEN = ("/sign-in", "/welcome", "/health", "/static")
-"""Where nobody has to be signed in: the doors, what a load balancer asks, and files of ours."""
+OPEN = ("/sign-in", "/welcome", "/health", "/metrics", "/static")
+"""Where nobody has to be signed in: the doors, what a load balancer and Prometheus ask, and files
+of ours.
+"""
 MAX_FORM_BYTES = 64 * 1024
 """The largest form has the items of the largest order."""
 MAX_UPLOAD_BYTES = 2 * 2**20

@@ -31,6 +31,7 @@ from services.dashboard.web.several import cancel, ship_confirm
 from services.dashboard.web.stock import sku, stock
 from services.dashboard.web.traffic import policies, traffic
 from shared.errors import TransientError
+from shared.http_metrics import Counted, metrics
 
 HEADERS = {
     "content-security-policy": (
@@ -85,6 +86,7 @@ ROUTES = [
     Route("/sign-out", sign_out, methods=["POST"]),
     Route("/health", health),
     Route("/health/{of}", health),
+    Route("/metrics", metrics),
 ]
 
 
@@ -103,7 +105,7 @@ def site(parts: Parts) -> ASGIApp:
     )
     app.add_middleware(SignedIn)
     app.state.parts = parts
-    return _Secured(app)  # outside of all: what broke is answered there, too
+    return Counted(_Secured(app))  # outside of all: what broke is answered there, too
 
 
 class _Secured:

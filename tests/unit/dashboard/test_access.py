@@ -14,7 +14,7 @@ from tests.unit.dashboard.conftest import LATE
 pytestmark = pytest.mark.asyncio
 
 PASSWORD = "seven kettles on a shelf"
-OPEN = ("/sign-in", "/welcome", "/health", "/health/{of}")
+OPEN = ("/sign-in", "/welcome", "/health", "/health/{of}", "/metrics")
 
 
 async def invited(door: Screen, name: str = "anna", role: Any = "operator") -> str:

@@ -97,7 +97,7 @@ async def test_no_page_runs_or_styles_anything_that_is_not_a_file_of_ours(
 
 async def test_every_address_is_asked_here(screen: Screen) -> None:
     apart = {"/live", "/health", "/health/{of}", "/reports/{kind}", "/welcome", "/sign-out"}
-    apart |= {"/several/ship-confirm", "/several/cancel"}
+    apart |= {"/several/ship-confirm", "/several/cancel", "/metrics"}
     asked = {"/" + address.partition("?")[0].split("/")[1] for address in ADDRESSES}
 
     assert {"/" + r.path.split("/")[1] for r in ROUTES if r.path not in apart} == asked

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from services.ingest.decisions import BATCH, BINARY, MAX_BODY_BYTES, MAX_EVENTS, STRUCTURED
 from services.ingest.site import RETRY_AFTER_S
@@ -12,7 +13,7 @@ from shared.clock import Timeline
 from shared.decode import Decoder, NotAnEvent, Reading, partition_of
 from shared.events.envelope import CONTENT_TYPE, MAX_OUTSIDE_EVENT_BYTES, Event
 from shared.events.warehouse import STOCK, StockSet
-from tests.unit.ingest.conftest import PARTITIONS, WAREHOUSE, Door, StandingClock, counted
+from tests.unit.ingest.conftest import BEARER, PARTITIONS, WAREHOUSE, Door, StandingClock, counted
 
 pytestmark = pytest.mark.asyncio
 
@@ -256,3 +257,26 @@ async def test_what_it_can_not_do_is_answered_alike(door: Door) -> None:
 
     assert (gone.status_code, other.status_code) == (404, 405)
     assert gone.json()["reason"] == other.json()["reason"] == "not_possible"
+
+
+async def test_what_is_refused_is_counted_by_reason_and_no_token_is_in_it(door: Door) -> None:
+    async def refused() -> dict[str, float]:
+        answer = await door.client.get("/metrics")
+        assert (answer.status_code, BEARER in answer.text) == (200, False)
+        families = text_string_to_metric_families(answer.text)
+        counts = next(each for each in families if each.name == "orderflow_ingest_refused")
+        return {
+            sample.labels["reason"]: sample.value
+            for sample in counts.samples
+            if sample.name.endswith("_total")
+        }
+
+    before = await refused()
+    await door.say(b"{}", authorization="Bearer somebody:guesses")
+    await door.say(
+        as_json(counted(1, type="no.such.v1"), counted(2), counted(3, type="no.such.v1")), BATCH
+    )
+    after = await refused()
+
+    grown = {why: n - before.get(why, 0) for why, n in after.items() if n != before.get(why, 0)}
+    assert grown == {"unauthorized": 1, "unknown_type": 2}
