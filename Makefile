@@ -28,7 +28,7 @@ COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --group build --universa
 # comes from requirements-dev.lock, shows that the lock files and pyproject.toml agree.
 INSTALLED := $(BIN)/uv pip install --quiet --python $(BIN)/python --dry-run --offline --no-cache
 
-.PHONY: help setup setup-dev demo up test chaos simulate check fmt bench bench-quick lock sbom
+.PHONY: help setup setup-dev demo up test browser chaos simulate check fmt bench bench-quick lock sbom
 .PHONY: audit clean pictures
 
 help: ## list the commands
@@ -46,6 +46,9 @@ up: setup ## start Kafka, Redis and all services; Ctrl-C ends them
 
 test: setup-dev ## run all tests that this machine can run; says which it could not, and why
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
+
+browser: setup-dev ## look at every page and work on them in a Chromium; screenshots in build/screens
+	$(BIN)/python -m pytest tests/browser
 
 chaos: setup-dev ## kill services and servers under load, for minutes
 	$(BIN)/python -m pytest tests/chaos
