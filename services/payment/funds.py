@@ -206,16 +206,18 @@ class Payment(Model):
             "told": {**self.told, way: self.told.get(way, 0) + amount_minor},
             "whole": self.whole or whole,
         }
-        if way in ASKED_FOR:
-            kind: Kind = "captured" if way == "refunded" else "authorized"
-            funds: Funds = getattr(self, kind)
-            changes[kind] = funds.with_pending(max(0, funds.pending_minor - amount_minor))
         of_held = way == "voided"
         if way == "reversed" and (self.captured_at is None or at < self.captured_at):
             step, of_held = Step(at=at, amount_minor=amount_minor, whole=whole), True
             changes["reversed_first"] = (*self.reversed_first, step)
         late = of_held and lapsed_at is not None and at < lapsed_at
-        return self.model_copy(update=changes).in_any_order(amount_minor if late else 0)
+        late_minor = min(amount_minor, self.told.get("lapsed", 0)) if late else 0
+        if way in ASKED_FOR:
+            kind: Kind = "captured" if way == "refunded" else "authorized"
+            funds: Funds = getattr(self, kind)
+            done_minor = amount_minor - late_minor  # nobody waits for what was taken to have lapsed
+            changes[kind] = funds.with_pending(max(0, funds.pending_minor - done_minor))
+        return self.model_copy(update=changes).in_any_order(late_minor)
 
     def get_stuck(self, request: Request, *, failed: bool) -> Self:
         """A request whose answer nobody waits for any more, as that was a no or never came."""
@@ -242,7 +244,8 @@ class Payment(Model):
         room_minor = max(0, authorized_minor - captured_minor - voided_minor)
         first = self.reversed_first
         if captured_minor:
-            first = tuple(step for step in first if step.at <= (self.captured_at or step.at))
+            captured_at = self.captured_at
+            first = tuple(s for s in first if captured_at is None or s.at < captured_at)
             if sum(step.amount_minor for step in first) > room_minor:
                 first = tuple(step for step in first if not step.whole)
         reversed_minor = uncaptured_minor = told.get("reversed", 0)

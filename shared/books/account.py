@@ -112,12 +112,13 @@ class Account:
         elif how == REVERSED and (captured_at is None or at < captured_at):
             self.reversed_first[purse].append(Reversal(at, minor, whole))
             of_held = True
-        if how in (VOIDED, REFUNDED):
-            self.gone[purse, how] += minor
         if whole:
             self.whole.add(purse)
         late = of_held and self._before_it_lapsed(purse, at)
-        self._share_out(purse, minor if late else 0)
+        late_minor = min(minor, self.moved[purse, LAPSED]) if late else 0
+        if how in (VOIDED, REFUNDED):
+            self.gone[purse, how] += minor - late_minor
+        self._share_out(purse, late_minor)
 
     def _before_it_lapsed(self, purse: Purse, at: datetime | None) -> bool:
         lapsed_at = self.lapsed_at.get(purse.payment_id)
@@ -137,7 +138,7 @@ class Account:
         first, of_held = self.reversed_first[purse], moved[REVERSED]
         if moved[CAPTURED]:
             captured_at = self.captured_at.get(purse)
-            before = [each for each in first if captured_at is None or each.at <= captured_at]
+            before = [each for each in first if captured_at is None or each.at < captured_at]
             if sum(each.minor for each in before) > room:
                 before = [each for each in before if not each.whole]
             first = self.reversed_first[purse] = before

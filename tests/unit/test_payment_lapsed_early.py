@@ -28,6 +28,7 @@ from tests.support.payments import (
     placed,
     taken_back,
     told,
+    voided,
     went,
 )
 
@@ -139,3 +140,30 @@ def test_r7_payments_that_lapsed_early_have_a_limit_too() -> None:
     assert full.after(PaymentLapsed(payment_id="P-99", happened_at=PURCHASED + ONE_MS)) != full
     with pytest.raises(PermanentError, match="too_many_payments"):
         full.after(PaymentLapsed(payment_id="P-100", happened_at=PURCHASED))
+
+
+def test_r25_a_void_that_is_told_after_a_lapse_and_a_renewal_leaves_nothing_of_that_held() -> None:
+    """What was asked to be voided lapsed, as far as was known: of the renewed money all is asked
+    back, and a void from before the lapse does none of that.
+    """
+    at = [PURCHASED + n * ONE_MS for n in range(4)]
+    found = Story().tell(placed(), canceled()).tell(authorized(), time=at[0])
+    found.tell(lapsed(), time=at[2]).tell(authorized(amount=TWICE), time=at[3])
+
+    payment = found.tell(voided(amount=eur(39_59)), time=at[1]).state.payment(PAY_1, "EUR")
+
+    assert payment.held_minor == payment.pending_minor("void") == TOTAL.amount_minor
+
+
+@pytest.mark.parametrize("first", [captured(amount=eur(40_00)), taken_back(amount=eur(20_00))])
+def test_r25_what_is_reversed_at_the_instant_of_the_first_capture_was_captured(
+    first: Fact,
+) -> None:
+    both = [captured(amount=eur(40_00)), taken_back(amount=eur(20_00))]
+    found = Story().tell(placed(), canceled(), authorized())
+    for said in sorted(both, key=lambda each: each != first):
+        found.tell(said, time=PURCHASED + ONE_MS)
+    payment = found.state.payment(PAY_1, "EUR")
+
+    assert payment.held_minor == payment.pending_minor("void") == TOTAL.amount_minor - 40_00
+    assert payment.pending_minor("refund") == 20_00
