@@ -6,7 +6,7 @@ the reason and the field that its dead letter would have. Beside these there are
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -32,10 +32,12 @@ BATCH = "application/cloudevents-batch+json"
 BINARY = "application/json"
 MAX_EVENTS = 500
 """Of a batch: as many as a worker decides at a time."""
+MAX_SUBJECT = 128
+"""Characters of a subject that can be one."""
 MAX_BODY_BYTES = 4 * 2**20
 """Of a request: 500 orders of some lines. An event alone has a limit of its own."""
 
-Headers = Iterable[tuple[str, str]]
+Headers = Sequence[tuple[str, str]]
 RecordHeaders = tuple[tuple[str, bytes | None], ...]
 
 
@@ -57,13 +59,17 @@ class Accepted(NamedTuple):
     headers: RecordHeaders
 
 
+def kind_of(headers: Headers) -> str:
+    """The content type of a request, without its parameters; of several the last."""
+    return dict(headers).get("content-type", "").partition(";")[0].strip().lower()
+
+
 def said_in(headers: Headers, body: bytes) -> Sequence[Said] | NotAnEvent:
     """The events of a request, in their order: one, or a batch of them.
 
     `headers` have names in small letters, and values as ASGI has them, in Latin-1.
     """
-    told = dict(headers)
-    kind = told.get("content-type", "").partition(";")[0].strip().lower()
+    told, kind = dict(headers), kind_of(headers)
     trace = _trace(told)
     if kind == STRUCTURED:
         return [Said(body, (("content-type", CONTENT_TYPE.encode()), *trace))]
@@ -118,7 +124,8 @@ class Intake:
         if isinstance(topic, NotAnEvent):
             return topic
         subject = parsed.get("subject")
-        key = subject if isinstance(subject, str) else ""
+        # One that is too long is refused by its model: its partition, which is remembered, is not.
+        key = subject if isinstance(subject, str) and len(subject) <= MAX_SUBJECT else ""
         partition = partition_of(key, self._partitions)
         record = _record(topic, partition, key.encode(), said, arrival_ms)
         found = self._decoder.decode(record, timeline)

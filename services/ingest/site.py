@@ -16,7 +16,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from services.ingest.decisions import MAX_BODY_BYTES, Accepted, Intake, Said, said_in
+from services.ingest.decisions import (
+    BATCH,
+    MAX_BODY_BYTES,
+    Accepted,
+    Intake,
+    Said,
+    kind_of,
+    said_in,
+)
 from services.ingest.openapi import document
 from services.ingest.state import Token
 from shared.clock import Timeline
@@ -114,14 +122,15 @@ async def events(request: Request) -> Response:
     parts: Parts = request.app.state.parts
     token = await _token(request, parts)
     body = await _body(request)
-    batch = said_in(request.headers.items(), body)
+    headers = request.headers.items()
+    batch = said_in(headers, body)
     if isinstance(batch, NotAnEvent):
         raise _RefusedError(batch)
     if wait_s := await parts.tokens.count(token, len(batch)):
         limit = f"at most {token.per_minute} events a minute"
         raise _RefusedError(NotAnEvent("too_fast", limit), {"retry-after": str(wait_s)})
     read = _read(parts, token, batch)
-    several = "cloudevents-batch" in request.headers["content-type"].lower()
+    several = kind_of(headers) == BATCH
     refused = [(n, each) for n, each in enumerate(read) if isinstance(each, NotAnEvent)]
     if refused and several:
         note_refused(each.reason for _, each in refused)

@@ -64,10 +64,11 @@ class Tokens:
         """
         key = f"ingest:used:{token.name}"
         pipeline = Pipeline(self._redis)
-        pipeline.queue("SET", key, 0, "EX", MINUTE_S, "NX")
+        # The count may end between two commands: one that has no end would stay for ever.
         pipeline.queue("INCRBY", key, events)
+        pipeline.queue("EXPIRE", key, MINUTE_S, "NX")
         pipeline.queue("TTL", key)
-        _, used, left_s = await pipeline.run()
+        used, _, left_s = await pipeline.run()
         return max(left_s, 1) if used > token.per_minute else 0
 
     async def ping(self) -> None:

@@ -280,3 +280,24 @@ async def test_what_is_refused_is_counted_by_reason_and_no_token_is_in_it(door: 
 
     grown = {why: n - before.get(why, 0) for why, n in after.items() if n != before.get(why, 0)}
     assert grown == {"unauthorized": 1, "unknown_type": 2}
+
+
+async def test_of_two_content_types_the_last_is_the_requests_and_a_parameter_is_none(
+    door: Door,
+) -> None:
+    headers = [("authorization", f"Bearer {BEARER}"), ("content-type", BINARY)]
+    headers.append(("content-type", BATCH))
+    empty = await door.client.post("/events", content=b"[]", headers=headers)
+    one = await door.say(json.dumps(counted(5)).encode(), f"{STRUCTURED}; of={BATCH}")
+
+    assert (empty.status_code, empty.json()) == (202, {"events": []})
+    assert (one.status_code, one.json()["id"]) == (202, "count-5")
+
+
+async def test_the_partition_of_what_can_be_no_subject_is_not_remembered(door: Door) -> None:
+    answer = await door.say(json.dumps(counted(subject="S" * 129)).encode())
+
+    assert (answer.status_code, answer.json()["field"]) == (422, "subject")
+    misses = partition_of.cache_info().misses
+    partition_of("S" * 129, PARTITIONS)
+    assert partition_of.cache_info().misses == misses + 1

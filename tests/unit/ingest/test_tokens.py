@@ -98,3 +98,14 @@ def test_events_are_counted_for_a_minute(redis_server: RedisServer, name: str) -
 
     assert counts[:2] == [0, 0]
     assert 0 < counts[2] <= MINUTE_S
+
+
+def test_a_count_that_was_left_without_an_end_gets_one(
+    redis_server: RedisServer, name: str
+) -> None:
+    key = f"ingest:used:{name}"
+    ask(redis_server, lambda tokens: tokens._one("SET", key, 499))
+
+    ask(redis_server, lambda tokens: tokens.count(Token(name, ("a",), ("stock",), 500), 1))
+
+    assert 0 < ask(redis_server, lambda tokens: tokens._one("TTL", key)) <= MINUTE_S
