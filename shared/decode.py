@@ -307,9 +307,9 @@ def structured(record: Record) -> bytes | NotAnEvent:
         return NotAnEvent("tombstone", "the record has no value")
     if len(record.value) > MAX_EVENT_BYTES:
         return NotAnEvent("too_large", f"at most {MAX_EVENT_BYTES} bytes")
-    attributes = {n[3:]: v for n, v in record.headers if n.startswith("ce_")}
-    if "specversion" not in attributes or _is_structured(record):
+    if not is_binary(record.headers):
         return record.value
+    attributes = {n[3:]: v for n, v in record.headers if n.startswith("ce_")}
     if isinstance(data := parsed_json(record.value, anything=True), NotAnEvent):
         return data
     try:
@@ -331,9 +331,14 @@ def _odd_name(name: str) -> NotAnEvent | None:
     return None
 
 
-def _is_structured(record: Record) -> bool:
-    types = [value or b"" for name, value in record.headers if name == "content-type"]
-    return any(value.lower().startswith(b"application/cloudevents") for value in types)
+def is_binary(headers: Sequence[tuple[str, bytes | None]]) -> bool:
+    """Whether a record with these headers is an event in binary mode: they hold its attributes, and
+    its content type does not say that the value holds them all the same.
+    """
+    if not any(name == "ce_specversion" for name, _ in headers):
+        return False
+    types = [value or b"" for name, value in headers if name == "content-type"]
+    return not any(value.lower().startswith(b"application/cloudevents") for value in types)
 
 
 def parsed_json(value: bytes, *, anything: bool = False) -> Any | NotAnEvent:

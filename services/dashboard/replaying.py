@@ -18,7 +18,7 @@ from services.dashboard.state import View
 from shared.batch import StoredRecord
 from shared.clock import Timeline
 from shared.dead_letters import Kept
-from shared.decode import Decoder, NotAnEvent, Reading, partition_of
+from shared.decode import Decoder, NotAnEvent, Reading, is_binary, partition_of
 from shared.events.envelope import OURS, Event, derived_id
 from shared.events.parking import PARKING
 from shared.events.topics import TOPICS
@@ -110,8 +110,19 @@ def as_text(kept: Kept) -> Typed | None:
         typed = Typed((kept.key or b"").decode(), (kept.value or b"").decode(), "\n".join(texts))
     except UnicodeError:
         return None
-    lines = "".join(texts)
-    return None if "\n" in lines or "\r" in lines else typed
+    as_read = [(name, (value or b"").strip()) for name, value in headers]
+    return typed if _headers_in(typed.headers) == as_read else None
+
+
+def _headers_in(lines: str) -> list[tuple[str, bytes | None]] | None:
+    """The headers that lines of `name: value` name; None where one of them names none."""
+    headers: list[tuple[str, bytes | None]] = []
+    for line in filter(None, map(str.strip, lines.splitlines())):
+        name, colon, text = line.partition(":")
+        if not colon or not name.strip():
+            return None
+        headers.append((name.strip(), text.strip().encode()))
+    return headers
 
 
 def as_edited(kept: Kept, typed: Typed, partitions: int, wall_ms: int) -> StoredRecord | NotAnEvent:
@@ -125,16 +136,13 @@ def as_edited(kept: Kept, typed: Typed, partitions: int, wall_ms: int) -> Stored
         return NotAnEvent("too_large", f"at most {MAX_EDIT_BYTES} bytes", "value")
     if not typed.key or len(typed.key.encode()) > MAX_KEY_BYTES:
         return NotAnEvent("invalid_field", f"1 to {MAX_KEY_BYTES} bytes", "key")
-    headers: list[tuple[str, bytes | None]] = []
-    for line in filter(None, map(str.strip, typed.headers.splitlines())):
-        name, colon, text = line.partition(":")
-        if not colon or not name.strip():
-            return NotAnEvent("invalid_field", "a header is a line: name: value", "headers")
-        headers.append((name.strip(), text.strip().encode()))
+    headers = _headers_in(typed.headers)
+    if headers is None:
+        return NotAnEvent("invalid_field", "a header is a line: name: value", "headers")
     content = sha256(to_json(typed)).hexdigest()
     id_ = derived_id(f"{kept.origin} {content}", "dashboard", "edited", typed.key, 0)
     value = typed.value.encode()
-    if any(name == "ce_specversion" for name, _ in headers):
+    if is_binary(headers):
         own = ("ce_id", f"ce_{REPLAY_EXTENSION}")
         headers = [each for each in headers if each[0] not in own]
         headers += [("ce_id", id_.encode()), (f"ce_{REPLAY_EXTENSION}", kept.origin.encode())]

@@ -36,6 +36,7 @@ from shared.clock import fresh_token
 from shared.events.dashboard import PAGES, letter_subject
 from shared.events.fields import MAX_TEXT
 from shared.kafka import DEAD_LETTERS
+from shared.spreadsheet import printable
 
 SHOWN = 100
 MAX_EDIT_FORM_BYTES = 4 * MAX_EDIT_BYTES
@@ -151,10 +152,10 @@ async def selected(request: Request) -> Response:
         examined = await bench.examine_all(origins)
         return _selected(request, examined, more=more)
     form = await sent_form(request)
-    origins = [each for each in form.get("origins", "").split() if _is_origin(each)]
+    origins = [*dict.fromkeys(filter(_is_origin, form.get("origins", "").split()))]
     if len(origins) > MAX_AT_ONCE or form.get("do") not in {"replay", "discard"}:
         raise HTTPException(400)
-    source, reason = f"{PAGES}{who.name}", " ".join(form.get("reason", "").split())
+    source, reason = f"{PAGES}{who.name}", " ".join(printable(form.get("reason", "")).split())
     examined = await bench.examine_all(origins)
     if form["do"] == "discard" and not 1 <= len(reason) <= MAX_TEXT:
         return _selected(request, examined, problem=f"Say why, in 1 to {MAX_TEXT} characters.")

@@ -204,6 +204,16 @@ def test_p3_an_edited_copy_in_binary_mode_too() -> None:
     assert found.verdict == "decided"
 
 
+def test_p3_an_edited_copy_has_its_own_id_where_its_value_is_the_event_beside_ce_headers() -> None:
+    both = kept(headers=(*TEXT.headers, ("ce_specversion", b"1.0"), ("ce_id", b"another")))
+    assert both.value is not None
+    copy = edited(both, value=both.value.decode().replace("PricingError", "NoInventory"))
+
+    assert isinstance(copy, StoredRecord)
+    event = json.loads(copy.value or b"")
+    assert (event["id"] != ID, event["replayof"]) == (True, ORIGIN)
+
+
 @pytest.mark.parametrize(
     ("typed", "field"),
     [
@@ -234,6 +244,8 @@ def test_what_was_typed_wrong_is_told_at_its_field(typed: dict[str, str], field:
         {"key": b"k" * 129},
         {"headers": (("odd\udcff", b""),)},
         {"headers": (("two", b"a\nb"),)},
+        {"headers": (("two", "a\u2028ce_type: b".encode()),)},
+        {"headers": (("na:me", b"a"),)},
     ],
 )
 def test_what_is_no_text_or_a_fact_of_ours_is_not_edited(changes: dict[str, Any]) -> None:
@@ -366,7 +378,8 @@ async def test_what_was_decided_meanwhile_is_not_sent_again(screen: Screen, desk
 @pytest.mark.asyncio
 async def test_a_double_click_replays_once(screen: Screen, desk: Desk) -> None:
     for _ in range(2):
-        answer = await post(screen, "/letters/selected", do="replay", origins=desk.good)
+        twice = f"{desk.good} {desk.good}"
+        answer = await post(screen, "/letters/selected", do="replay", origins=twice)
         assert answer.status_code == 303
 
     assert len(screen.sent) == len(screen.said) == 1
@@ -397,7 +410,8 @@ async def test_a_letter_is_discarded_with_a_reason_and_leads_to_nothing_then(
     assert "Say why" in silent.text
 
     reason = "<i>of another shop"
-    await post(screen, "/letters/selected", do="discard", origins=desk.bad, reason=reason)
+    typed = "<i>of\x00another\x7fshop"
+    await post(screen, "/letters/selected", do="discard", origins=desk.bad, reason=typed)
 
     (told,) = screen.said
     assert told.fact == LetterDiscarded(
