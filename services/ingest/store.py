@@ -64,11 +64,12 @@ class Tokens:
         """
         key = f"ingest:used:{token.name}"
         pipeline = Pipeline(self._redis)
-        # The count may end between two commands: one that has no end would stay for ever.
         pipeline.queue("INCRBY", key, events)
-        pipeline.queue("EXPIRE", key, MINUTE_S, "NX")
         pipeline.queue("TTL", key)
-        used, _, left_s = await pipeline.run()
+        used, left_s = await pipeline.run()
+        if left_s < 0:  # the first of a minute, or whoever was it died here
+            await self._one("EXPIRE", key, MINUTE_S)
+            left_s = MINUTE_S
         return max(left_s, 1) if used > token.per_minute else 0
 
     async def ping(self) -> None:
