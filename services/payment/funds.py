@@ -244,8 +244,7 @@ class Payment(Model):
         room_minor = max(0, authorized_minor - captured_minor - voided_minor)
         first = self.reversed_first
         if captured_minor:
-            captured_at = self.captured_at
-            first = tuple(s for s in first if captured_at is None or s.at < captured_at)
+            first = tuple(step for step in first if step.at <= (self.captured_at or step.at))
             if sum(step.amount_minor for step in first) > room_minor:
                 first = tuple(step for step in first if not step.whole)
         reversed_minor = uncaptured_minor = told.get("reversed", 0)

@@ -138,7 +138,7 @@ class Account:
         first, of_held = self.reversed_first[purse], moved[REVERSED]
         if moved[CAPTURED]:
             captured_at = self.captured_at.get(purse)
-            before = [each for each in first if captured_at is None or each.at < captured_at]
+            before = [each for each in first if captured_at is None or each.at <= captured_at]
             if sum(each.minor for each in before) > room:
                 before = [each for each in before if not each.whole]
             first = self.reversed_first[purse] = before

@@ -153,17 +153,3 @@ def test_r25_a_void_that_is_told_after_a_lapse_and_a_renewal_leaves_nothing_of_t
     payment = found.tell(voided(amount=eur(39_59)), time=at[1]).state.payment(PAY_1, "EUR")
 
     assert payment.held_minor == payment.pending_minor("void") == TOTAL.amount_minor
-
-
-@pytest.mark.parametrize("first", [captured(amount=eur(40_00)), taken_back(amount=eur(20_00))])
-def test_r25_what_is_reversed_at_the_instant_of_the_first_capture_was_captured(
-    first: Fact,
-) -> None:
-    both = [captured(amount=eur(40_00)), taken_back(amount=eur(20_00))]
-    found = Story().tell(placed(), canceled(), authorized())
-    for said in sorted(both, key=lambda each: each != first):
-        found.tell(said, time=PURCHASED + ONE_MS)
-    payment = found.state.payment(PAY_1, "EUR")
-
-    assert payment.held_minor == payment.pending_minor("void") == TOTAL.amount_minor - 40_00
-    assert payment.pending_minor("refund") == 20_00
