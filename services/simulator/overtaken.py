@@ -17,7 +17,7 @@ _TOPICS = frozenset(topic.name for topic in TOPICS)
 
 
 class Came(NamedTuple):
-    """When an event came first, as a count of records, and where."""
+    """When an event came, as a count of records, and where."""
 
     nth: int
     topic: str
@@ -27,24 +27,23 @@ class Came(NamedTuple):
 def overtaken(services: Iterable[Service[Any]], appended: Sequence[MemoryRecord]) -> Iterator[str]:
     """What was decided only after a deadline, although it had come before that.
 
-    `appended` are all records in the order in which they came.
+    `appended` are all records in the order in which they came. Of an event that came again it is
+    the last time before its decision that counts: the first may have been no news then.
     """
     came: dict[tuple[int, str], Came] = {}
-    causes: defaultdict[tuple[str, int, str], dict[str, None]] = defaultdict(dict)
+    causes: defaultdict[tuple[str, int, str], dict[str, Came]] = defaultdict(dict)
     for nth, record in enumerate(appended):
         event = parsed(record.value) if record.topic in _TOPICS else None
         if event is not None:
-            at = (record.partition, event["id"])
-            came.setdefault(at, Came(nth, record.topic, event["type"]))
-            causes[record.topic, record.partition, event["subject"]][
-                event.get("causationid", "")
-            ] = None
+            cause = event.get("causationid", "")
+            if (found := came.get((record.partition, cause))) is not None:
+                causes[record.topic, record.partition, event["subject"]].setdefault(cause, found)
+            came[record.partition, event["id"]] = Came(nth, record.topic, event["type"])
     for service in services:
         if DEADLINES_EVENTS.name in service.inputs:
-            for (topic, partition, subject), ids in causes.items():
+            for (topic, _, subject), decided in causes.items():
                 if topic == service.journal.name:
-                    decided = [came[partition, id_] for id_ in ids if (partition, id_) in came]
-                    yield from _out_of_order(service, subject, decided)
+                    yield from _out_of_order(service, subject, decided.values())
 
 
 def _out_of_order(service: Service[Any], subject: str, decided: Iterable[Came]) -> Iterator[str]:

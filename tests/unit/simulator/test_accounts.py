@@ -51,9 +51,10 @@ def order(status: str, returned: int = 0) -> MemoryRecord:
     return record(FULFILLMENT_EVENTS.name, 1, "order.unshipped.v1", order=snapshot)
 
 
-def fact(type_: str, **more: str) -> MemoryRecord:
+def fact(type_: str, **more: str | bool) -> MemoryRecord:
     amount = {"amount_minor": PAID, "currency": "EUR"}
-    return record(PAYMENT_EVENTS.name, 1, type_, payment_id=PAYMENT, amount=amount, **more)
+    about = {"payment_id": PAYMENT, "amount": amount, "happened_at": "2026-02-26T23:47:11.900Z"}
+    return record(PAYMENT_EVENTS.name, 1, type_, **about, **more)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_r7_money_that_is_not_where_it_belongs_is_told(
         ({"captured": PAID, "refunded": 1, "unasked": 1}, [order("Shipped")]),
         (
             {"authorized": PAID, "lapsed": PAID},
-            [order("Canceled"), fact(MoneyReturned.TYPE, how="lapsed")],
+            [order("Canceled"), fact(MoneyReturned.TYPE, how="lapsed", whole=False)],
         ),
         (
             {"captured": PAID, "reversed": PAID},
