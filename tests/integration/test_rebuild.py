@@ -363,7 +363,9 @@ def plant(redis: Redis) -> dict[tuple[str, str], str]:
         for service in ("payment", "fulfillment", "inventory")
     }
     live = next(
-        k for k in documents["fulfillment"] if document(redis, k)["state"]["status"] == "Unshipped"
+        key
+        for key in documents["fulfillment"]
+        if (document(redis, key)["state"] or {}).get("status") == "Unshipped"
     )
     order = document(redis, live)
     order["state"]["status"] = "Canceled"
