@@ -11,15 +11,14 @@ from services.cli.exit_codes import EXIT_FAILED
 from services.ingest.decisions import MAX_EVENTS
 from services.ingest.state import Token
 from services.ingest.store import NAME, NAME_FORM, Tokens
-from shared.events.envelope import OURS
+from shared.events.envelope import MAX_SOURCE, OURS
 from shared.events.topics import FROM_OUTSIDE
 from shared.settings import Settings
 
 tokens = typer.Typer(help="Say who may write events by HTTP.", no_args_is_help=True)
 
 DEFAULT_PER_MINUTE = 6_000
-MAX_SOURCE = 256
-"""Characters of a CloudEvent's source."""
+"""A hundred a second; who says more gets a token for more."""
 
 T = TypeVar("T")
 Name = Annotated[str, typer.Argument(help="Of the token.", show_default=False)]

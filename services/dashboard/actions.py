@@ -30,12 +30,9 @@ from shared.events.seller import (
 from shared.events.storefront import AddressCorrected
 from shared.urgency import TO_SHIP, ship_by
 
-SOURCE = "dashboard/"
-"""The source of an operator's event is this and his name."""
-
 Form = Mapping[str, str]
 Problems = dict[str, str]
-Told = (
+OperatorFact = (
     ShipmentConfirmed
     | DelayAnnounced
     | SellerCanceled
@@ -59,7 +56,7 @@ _NTH = re.compile(r"[1-9][0-9]{0,8}")
 class Read(NamedTuple):
     """What a form says: a fact, or what is wrong with it by its fields."""
 
-    fact: Told | None
+    fact: OperatorFact | None
     problems: Problems
 
 
@@ -95,7 +92,7 @@ def read_form(act: str, order: Order, form: Form, zone: tzinfo) -> Read:
         return Read(None, {str(each["loc"][0]): each["msg"] for each in errors})
 
 
-def event_id(key: str, order_id: str, fact: Told) -> str:
+def event_id(key: str, order_id: str, fact: OperatorFact) -> str:
     """The id of an event: the same however often a form, known by its key, says the same."""
     return derived_id(f"{key} {fact.model_dump_json()}", "dashboard", fact.TYPE, order_id, 0)
 
@@ -225,11 +222,13 @@ def _units(
             yield item, int(text)
 
 
-def _of_seller(fact: Callable[..., Told]) -> Callable[[Order, dict[str, Any]], Told]:
+def _of_seller(
+    fact: Callable[..., OperatorFact],
+) -> Callable[[Order, dict[str, Any]], OperatorFact]:
     return lambda order, values: fact(seller_id=order.seller_id, **values)
 
 
-def _of_marketplace(order: Order, values: dict[str, Any]) -> Told:
+def _of_marketplace(order: Order, values: dict[str, Any]) -> OperatorFact:
     assert order.ship_address is not None, "what is to be shipped goes somewhere"
     address = {name: values[name] for name in ADDRESS}
     return AddressCorrected(
@@ -249,7 +248,7 @@ _READERS: Mapping[str, Callable[[Order, Form, tzinfo, Problems], dict[str, Any]]
     "address": _moved,
     "notice": _missed,
 }
-_FACTS: Mapping[str, Callable[[Order, dict[str, Any]], Told]] = {
+_FACTS: Mapping[str, Callable[[Order, dict[str, Any]], OperatorFact]] = {
     "answer": _of_seller(CancelAnswered),
     "confirm": _of_seller(ShipmentConfirmed),
     "delay": _of_seller(DelayAnnounced),

@@ -74,7 +74,9 @@ class ServiceFact(Fact):
     deadlines: Annotated[tuple[OpenDeadline, ...], Field(max_length=16)] = ()
 
 
-Source = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+MAX_SOURCE = 256
+"""Characters of a CloudEvent's source."""
+Source = Annotated[str, StringConstraints(min_length=1, max_length=MAX_SOURCE)]
 OURS = "orderflow/"
 """The source of a fact of ours is this and the name of the service."""
 

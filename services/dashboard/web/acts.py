@@ -8,10 +8,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.dashboard.actions import ACTS, SOURCE, event_id, offered, read_form
+from services.dashboard.actions import ACTS, event_id, offered, read_form
 from services.dashboard.web.access import operator_of, sent_form
 from services.dashboard.web.order import order_page
 from services.dashboard.web.pages import parts_of
+from shared.events.dashboard import PAGES
 from shared.events.topics import TOPIC_OF
 
 KEY = re.compile(r"[0-9a-f]{32}")
@@ -39,7 +40,7 @@ async def act(request: Request) -> Response:
         TOPIC_OF[type(read.fact)],
         read.fact,
         id_=event_id(form["key"], order_id, read.fact),
-        source=f"{SOURCE}{who.name}",
+        source=f"{PAGES}{who.name}",
         subject=order_id,
         time=now,
     )

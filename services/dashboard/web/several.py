@@ -12,13 +12,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.dashboard.actions import CANCEL_REASONS, SOURCE, event_id, offered, read_form
+from services.dashboard.actions import CANCEL_REASONS, event_id, offered, read_form
 from services.dashboard.web.access import operator_of, sent_form, sent_upload
 from services.dashboard.web.acts import KEY
 from services.dashboard.web.order import is_hidden
 from services.dashboard.web.pages import page, parts_of
 from services.dashboard.web.parts import Parts, Word
 from shared.currencies import money
+from shared.events.dashboard import PAGES
 from shared.events.fields import SellerId
 from shared.events.fulfillment import Order
 from shared.events.seller import SHIPMENTS
@@ -49,7 +50,7 @@ async def ship_confirm(request: Request) -> Response:
         return page(request, "uploaded.html", status_code=422, problem=str(refused), found=None)
     if not only_check:
         words = [Word(uploaded_id(key, each), each.order_id, each.fact) for each in found.said]
-        await parts.desk.say_all(SHIPMENTS, words, source=f"{SOURCE}{who.name}", time=parts.now)
+        await parts.desk.say_all(SHIPMENTS, words, source=f"{PAGES}{who.name}", time=parts.now)
     return page(
         request,
         "uploaded.html",
@@ -105,7 +106,7 @@ async def cancel(request: Request) -> Response:
     words = [word for order in able if (word := _word(key, order, form, parts))]
     sure = form.get("sure") == "yes"
     if sure and words:
-        await parts.desk.say_all(SHIPMENTS, words, source=f"{SOURCE}{who.name}", time=parts.now)
+        await parts.desk.say_all(SHIPMENTS, words, source=f"{PAGES}{who.name}", time=parts.now)
     problem = "" if words or not (sure and able) else "Choose why."
     return page(
         request,
