@@ -20,8 +20,15 @@ COMMIT_HEADER, POSITIONS_HEADER = "orderflow-commit", "orderflow-positions"
 PART_HEADER, PARTS_HEADER = "orderflow-part", "orderflow-parts"
 CUT_HEADER = "orderflow-cut"
 MARKS = frozenset(
-    {TASK_HEADER, CLAIM_HEADER, COMMIT_HEADER, POSITIONS_HEADER, PART_HEADER, PARTS_HEADER}
-    | {CUT_HEADER}
+    {
+        TASK_HEADER,
+        CLAIM_HEADER,
+        COMMIT_HEADER,
+        POSITIONS_HEADER,
+        PART_HEADER,
+        PARTS_HEADER,
+        CUT_HEADER,
+    }
 )
 """All headers that only a task writes: what is sent again without it has none."""
 

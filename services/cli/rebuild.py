@@ -22,6 +22,7 @@ from shared.clock import BusinessClock, fresh_token
 from shared.decode import Decoder
 from shared.errors import RefusedStart
 from shared.kafka import (
+    SESSION_TIMEOUT_MS,
     asking,
     broker_of,
     checked_partitions,
@@ -135,7 +136,8 @@ async def bench(
     if members := await group_members(servers, group_of(service.name)):
         raise RefusedStart(
             f"{members} workers of {service.name} are there: they would decide on half a state",
-            f"End all workers of {service.name} first: a killed one is missed in 10 s, and "
+            f"End all workers of {service.name} first: a killed one is missed in "
+            f"{SESSION_TIMEOUT_MS // 1_000} s, and "
             "`orderflow up --servers-only` starts none",
         )
     policies = Policies.load(settings.policies_dir)

@@ -43,9 +43,9 @@ from shared.events.storefront import OrderPlaced
 from shared.policy_files import DEFAULT
 
 MAX_PAYMENTS = 100
-"""Payments of one order, and authorisations of one payment on top of its first: far more than a
-buyer's tries, so a flood for one order stays small. What comes of the next is a dead letter, for a
-person to look at."""
+"""Payments of one order, and of one payment its steps (authorisations on top of the first, and what
+was reversed before it was captured): far more than a buyer's tries, so a flood for one order stays
+small. What comes of the next is a dead letter, for a person to look at."""
 
 
 class NotPlaced(Model):
@@ -340,9 +340,10 @@ class Verification(State):
             yield OpenDeadline(kind=PROVIDER_ANSWER, due=min(dues))
 
 
-def _check_room(payments: Sized) -> None:
-    if len(payments) == MAX_PAYMENTS:
-        detail = f"an order has at most {MAX_PAYMENTS} payments: settle this one by hand"
+def _check_room(known: Sized) -> None:
+    if len(known) == MAX_PAYMENTS:
+        most = f"an order has at most {MAX_PAYMENTS} payments, and a payment as many steps"
+        detail = f"{most}: settle this one by hand"
         raise PermanentError("too_many_payments", detail)
 
 

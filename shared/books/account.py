@@ -61,8 +61,7 @@ class Account:
     that the provider does not do what it was asked to, `failed` that it never will capture it.
     `reversed_first` is what was reversed before the first capture, at `captured_at`, and
     `uncertain` what of it counts as captured for want of an authorisation; of what is `whole` all
-    that there was, was reversed; `lapsed_at`
-    when a payment lapsed last, by its id.
+    that there was, was reversed; `lapsed_at` is when a payment lapsed last, by its id.
     """
 
     moved: Counter[tuple[Purse, str]] = field(default_factory=Counter)

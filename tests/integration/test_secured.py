@@ -53,7 +53,7 @@ pytestmark = pytest.mark.real_kafka
 
 PARTITIONS = 1
 WITHIN_S = 60.0
-"""For four services to start and carry an order: 5 s on an idle machine."""
+"""For all services to start and carry an order: 5 s on an idle machine."""
 POLL_S = 0.1
 PRICE = Money(amount_minor=3990, currency="EUR")
 KEYS_OF = {PAGES: "dashboard"}
