@@ -20,7 +20,6 @@ from services.cli.system import SHOWN, System
 from services.dashboard.app import build as build_dashboard
 from services.dashboard.replaying import Typed
 from services.dashboard.web.app import opened
-from services.dashboard.web.follower import LOOK_EVERY_S
 from services.dashboard.web.workbench import bench_of
 from services.deadlines.store import ledger_key
 from shared.clock import fresh_token
@@ -192,7 +191,7 @@ async def test_the_dashboard_shows_all_orders_and_is_rebuilt_to_what_it_showed(
     await seen_by_the_dashboard(market, running)
     was, told = views(redis), handled(redis)
     assert [(what, why) for what, _, _, _, _, why, _ in told[rubbish]] == [("discarded", "Noise")]
-    assert await asyncio.to_thread(shown, running) == f"{len(was)} orders"
+    await pages_show(running, len(was))
     await end(running, "dashboard")
     redis.set("{dashboard:0}:doc:ORDER-of-nobody", b"{}")
     redis.delete(*list(redis.scan_iter("{dashboard:*}:orders")))
@@ -205,7 +204,7 @@ async def test_the_dashboard_shows_all_orders_and_is_rebuilt_to_what_it_showed(
     await start(market, running, "dashboard")
     await seen_by_the_dashboard(market, running)
     assert (views(redis), handled(redis)) == (was, told)
-    assert await asyncio.to_thread(shown, running) == f"{len(was)} orders"
+    await pages_show(running, len(was))
 
 
 async def test_p3_what_is_replayed_twice_changes_nothing_twice(
@@ -293,11 +292,10 @@ def handled(redis: Redis) -> Mapping[str, Any]:
 
 
 async def seen_by_the_dashboard(market: Market, running: System) -> None:
-    """Wait until its projection has read all that there is, and its pages know."""
+    """Wait until its projection has read all that there is."""
     watch = market.observer
     parts = [Part(build_dashboard(), watch.redis)]
     await Rest(parts, watch.rest.reader, watch.clock, ledger_key).wait_for_rest(REST_LIMIT_S)
-    await asyncio.sleep(2 * LOOK_EVERY_S)
 
 
 def views(redis: Redis) -> Mapping[str, Any]:
@@ -310,6 +308,15 @@ def views(redis: Redis) -> Mapping[str, Any]:
         if stored["state"].get("order"):
             found[subject_of(key)] = (stored["state"], stored["passed"], json.loads(row or "0"))
     return found
+
+
+async def pages_show(running: System, orders: int) -> None:
+    """Wait until the list of the pages says that there are so many orders."""
+
+    async def listed() -> bool:
+        return await asyncio.to_thread(shown, running) == f"{orders} orders"
+
+    await until(listed, f"the pages list {orders} orders")
 
 
 def shown(running: System) -> str:
