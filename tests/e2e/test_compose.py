@@ -124,9 +124,7 @@ async def test_p1_to_p6_containers_are_killed_and_then_all_made_anew_on_their_vo
 
 
 def test_traffic_places_orders_that_are_paid_and_shipped(project: Composed) -> None:
-    project.compose(
-        "run", "--rm", "--detach", "traffic", "traffic", "--rate", "3600", "--per-minute", "60"
-    )
+    project.compose("--profile", "demo", "up", "--detach", "traffic")
 
     sellers = {product.seller_id for product in CATALOGUE}
     with redis.Redis.from_url(project.settings.redis_url) as client:

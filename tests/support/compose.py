@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from services.cli.demo.trade import FASTEST
 from services.cli.server import free_port
 from shared.settings import Settings
 
@@ -117,6 +118,7 @@ def composed(partitions: int) -> Iterator[Composed]:
     env = {
         **{name: str(free_port()) for name in published},
         "PARTITIONS": str(partitions),
+        "TRAFFIC_RATE": str(FASTEST),
         "COMPOSE_PROGRESS": "plain",
     }
     settings = Settings.load(
