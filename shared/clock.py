@@ -15,6 +15,8 @@ import math
 import time
 import uuid
 from bisect import bisect_left, bisect_right
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
@@ -25,7 +27,7 @@ import structlog
 from redis.asyncio import Redis
 
 from shared.errors import RefusedStart, TransientError
-from shared.redis import Script
+from shared.redis import Script, connect
 
 REFRESH_S = 0.5
 """At rate 1 nothing is urgent: this costs a worker two trips a second."""
@@ -358,6 +360,21 @@ class BusinessClock:
         received_ms = time.monotonic() * 1000
         self._estimate = WallEstimate.of(self._estimate, sent_ms, wall_us / 1000, received_ms)
         return wall_us // 1000, tuple(_step(entry) for entry in entries)
+
+
+@asynccontextmanager
+async def clock_at(url: str) -> AsyncIterator[BusinessClock]:
+    """The clock that lies in the Redis at `url` (CLOCK_REDIS_URL), refreshed once.
+
+    Raises TransientError where that is away.
+    """
+    redis = connect(url)
+    try:
+        clock = BusinessClock(redis)
+        await clock.refresh()
+        yield clock
+    finally:
+        await redis.aclose()
 
 
 def _step(entry: list[Any]) -> Step:

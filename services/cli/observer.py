@@ -20,7 +20,7 @@ from shared.books.inputs import Acknowledged
 from shared.books.provider import Moved
 from shared.books.reading import audit
 from shared.books.result import Books, Page
-from shared.clock import BusinessClock
+from shared.clock import BusinessClock, clock_at
 from shared.currencies import money
 from shared.events.topics import TOPICS
 from shared.kafka import checked_partitions, servers_of
@@ -68,10 +68,7 @@ async def observe(settings: Settings) -> AsyncIterator[Observer]:
     async with AsyncExitStack() as stack:
         redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
-        clock_redis = connect(settings.clock_redis_url)
-        stack.push_async_callback(clock_redis.aclose)
-        clock = BusinessClock(clock_redis)
-        await clock.refresh()
+        clock = await stack.enter_async_context(clock_at(settings.clock_redis_url))
         servers = servers_of(settings)
         partitions = await checked_partitions(servers, [topic.name for topic in TOPICS])
         reader = await stack.enter_async_context(open_reader(servers, partitions))

@@ -18,7 +18,7 @@ from services.cli.addresses import DEFAULT_DATA_DIR, DataDir, settings_here
 from services.cli.run import ServiceName
 from services.payment.app import calls as payment_calls
 from shared.batch import Desk
-from shared.clock import BusinessClock, fresh_token
+from shared.clock import BusinessClock, clock_at, fresh_token
 from shared.decode import Decoder
 from shared.errors import RefusedStart
 from shared.kafka import (
@@ -142,11 +142,9 @@ async def bench(
         )
     policies = Policies.load(settings.policies_dir)
     async with AsyncExitStack() as stack:
-        redis, clock_redis = connect(settings.redis_url), connect(settings.clock_redis_url)
+        redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
-        stack.push_async_callback(clock_redis.aclose)
-        clock = BusinessClock(clock_redis)
-        await clock.refresh()
+        clock = await stack.enter_async_context(clock_at(settings.clock_redis_url))
         consumer = reader_of(servers)
         stack.push_async_callback(consumer.stop)
         async with asking():

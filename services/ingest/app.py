@@ -5,13 +5,13 @@ from contextlib import AsyncExitStack
 import structlog
 
 from services.ingest.decisions import Intake
-from services.ingest.sender import KafkaSender
 from services.ingest.site import Parts, site
 from services.ingest.store import Tokens
 from shared import kafka
-from shared.clock import BusinessClock
+from shared.clock import clock_at
 from shared.events.topics import FROM_OUTSIDE
 from shared.http_server import listen, serve_until_signaled
+from shared.kafka_sender import KafkaSender
 from shared.process import run_process, until_one_ends
 from shared.redis import connect
 from shared.settings import Settings
@@ -31,11 +31,9 @@ async def serve(settings: Settings) -> None:
     topics = [topic.name for topic in FROM_OUTSIDE]
     partitions = await kafka.checked_partitions(servers, topics)
     async with AsyncExitStack() as stack:
-        redis, clock_redis = connect(settings.redis_url), connect(settings.clock_redis_url)
+        redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
-        stack.push_async_callback(clock_redis.aclose)
-        clock = BusinessClock(clock_redis)
-        await clock.refresh()
+        clock = await stack.enter_async_context(clock_at(settings.clock_redis_url))
         sender = KafkaSender(servers)
         stack.push_async_callback(sender.close)
         intake = Intake(FROM_OUTSIDE, partitions)

@@ -63,7 +63,7 @@ class KnowsTokens(Protocol):
 
 
 class Sends(Protocol):
-    """Writes to Kafka (`services/ingest/sender.py`)."""
+    """Writes to Kafka (`shared/kafka_sender.py`)."""
 
     async def send(self, records: Sequence[Accepted]) -> Sequence[int]: ...
 

@@ -19,7 +19,6 @@ import uvicorn
 from services.cli.kafka_server import ApacheKafka, KafkaServer
 from services.cli.redis_server import RedisServer
 from services.ingest.decisions import MAX_EVENTS, Intake
-from services.ingest.sender import KafkaSender
 from services.ingest.site import Parts, site
 from services.ingest.state import Token
 from services.ingest.store import Tokens
@@ -29,6 +28,7 @@ from shared.events.envelope import Event, Topic
 from shared.events.warehouse import STOCK, StockSet
 from shared.http_server import HttpServer, listen
 from shared.kafka import create_topics
+from shared.kafka_sender import KafkaSender
 from shared.log_reader import open_reader
 from shared.redis import connect
 

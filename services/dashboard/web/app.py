@@ -20,7 +20,7 @@ from services.dashboard.web.kafka_look import KafkaLook
 from services.dashboard.web.parts import Listeners, Parts
 from services.dashboard.web.site import site
 from shared import kafka
-from shared.clock import BusinessClock
+from shared.clock import BusinessClock, clock_at
 from shared.errors import RefusedStart
 from shared.events.fulfillment import FULFILLMENT_EVENTS
 from shared.http_server import listen, serve_until_signaled
@@ -69,11 +69,9 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
     servers = kafka.servers_of(settings)
     partitions = await kafka.checked_partitions(servers, [FULFILLMENT_EVENTS.name])
     async with AsyncExitStack() as stack:
-        redis, clock_redis = connect(settings.redis_url), connect(settings.clock_redis_url)
+        redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
-        stack.push_async_callback(clock_redis.aclose)
-        clock = BusinessClock(clock_redis)
-        await clock.refresh()
+        clock = await stack.enter_async_context(clock_at(settings.clock_redis_url))
         look = KafkaLook(servers, partitions, SERVICES, clock)
         stack.push_async_callback(look.close)
         desk = KafkaDesk(servers, partitions)

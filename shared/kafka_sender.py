@@ -3,18 +3,37 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Protocol
 
 from aiokafka import AIOKafkaProducer
 
-from services.ingest.decisions import Accepted
 from shared.kafka import Servers, asking, producer_of, started
 
 CLOSE_LIMIT_S = 2.0
 """For closing: without a broker, what is not acked would be waited for."""
 
 
+class Outgoing(Protocol):
+    """What is used of a record that is to be written."""
+
+    @property
+    def topic(self) -> str: ...
+
+    @property
+    def partition(self) -> int: ...
+
+    @property
+    def key(self) -> bytes | None: ...
+
+    @property
+    def value(self) -> bytes | None: ...
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+
+
 class KafkaSender:
-    """One producer for all requests, made when there is something to write, and anew after an
+    """One producer for all who ask, made when there is something to write, and anew after an
     outage.
     """
 
@@ -32,7 +51,7 @@ class KafkaSender:
             async with asyncio.timeout(CLOSE_LIMIT_S):
                 await asyncio.gather(*self._closing)
 
-    async def send(self, records: Sequence[Accepted]) -> Sequence[int]:
+    async def send(self, records: Sequence[Outgoing]) -> Sequence[int]:
         """Write records, those of a partition in their order; the offset of each, once acked.
 
         Raises TransientError: each may be written or not, and the same again is harmless.
