@@ -1,13 +1,11 @@
 """Every service is killed at every step, sleeps past its session, is lied to, and is joined."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from services.cli.child_process import Processes, stop_all
 from services.cli.system import System
@@ -15,7 +13,7 @@ from services.inventory import store as stock_store
 from shared import partition_store
 from shared.partition import STEPS
 from shared.redis import TRIP_TIMEOUT_S
-from tests.support.market import Market, open_market
+from tests.support.market import Market
 from tests.support.ordeal import (
     ENDS_WITHIN_S,
     ORDERS_PER_WAVE,
@@ -27,7 +25,6 @@ from tests.support.ordeal import (
     environment,
     killed_at,
 )
-from tests.support.own_system import own_system
 from tests.support.tcp_proxy import Fault, TcpProxy
 
 OPENING = datetime(2026, 10, 24, 22, 17, 3, 501_000, UTC)
@@ -38,19 +35,6 @@ COMMIT = partition_store._COMMIT.sha.encode()
 STOCK = stock_store._STOCK.sha.encode()
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with own_system(tmp_path_factory.mktemp("faults"), partitions=PARTITIONS) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def market(running: System) -> AsyncIterator[Market]:
-    async with open_market(running.settings) as market:
-        await market.begin(OPENING)
-        yield market
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -1,14 +1,13 @@
 """Any process is killed with -9 under load and started again: nothing to repair, books balanced."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
 import pytest
-import pytest_asyncio
 import redis
 
 from services.cli.child_process import ChildProcess, Processes, stop_all
@@ -17,8 +16,7 @@ from services.cli.redis_server import LocalRedis
 from services.cli.run import ORDER_SERVICES
 from services.cli.server import LocalServer, Server, free_port
 from services.cli.system import System
-from tests.support.market import Market, open_market
-from tests.support.own_system import own_system
+from tests.support.market import Market
 
 OPENING = datetime(2027, 2, 26, 22, 17, 3, 501_000, UTC)
 """A Friday night before the end of a short month."""
@@ -27,19 +25,6 @@ ENDS_WITHIN_S = 10.0
 """What is promised of SIGTERM."""
 POLL_S = 0.05
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with own_system(tmp_path_factory.mktemp("kill"), partitions=PARTITIONS) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def market(running: System) -> AsyncIterator[Market]:
-    async with open_market(running.settings) as market:
-        await market.begin(OPENING)
-        yield market
 
 
 async def check(market: Market, running: System) -> None:

@@ -2,20 +2,17 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from itertools import product
 
 import pytest
-import pytest_asyncio
 
 from services.cli.run import ORDER_SERVICES
 from services.cli.system import System
 from shared.events.notices import NoticeRequested, NoticeRequestedAgain
 from shared.events.payment import RefundRequested, VoidRequested
 from shared.redis import trip
-from tests.support.market import Market, open_market
-from tests.support.own_system import own_system
+from tests.support.market import Market
 from tests.support.traffic import LIVES, Order
 
 OPENING = datetime(2027, 10, 28, 9, 51, 33, 77_000, UTC)
@@ -23,19 +20,6 @@ OPENING = datetime(2027, 10, 28, 9, 51, 33, 77_000, UTC)
 PARTITIONS = 4
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with own_system(tmp_path_factory.mktemp("twice"), partitions=PARTITIONS) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def market(running: System) -> AsyncIterator[Market]:
-    async with open_market(running.settings) as market:
-        await market.begin(OPENING)
-        yield market
 
 
 SURE = [life for life in LIVES.values() if len(life.ends) == 1]

@@ -8,12 +8,10 @@ import asyncio
 import re
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from services.cli.child_process import Processes, stop_all
 from services.cli.run import ORDER_SERVICES
@@ -21,8 +19,7 @@ from services.cli.server import free_port
 from services.cli.system import System
 from shared.events.fulfillment import FULFILLMENT_EVENTS, OrderUnshipped
 from tests.support.compose import CHECKOUT
-from tests.support.market import Market, open_market
-from tests.support.own_system import own_system
+from tests.support.market import Market
 from tests.support.toy_world import until
 
 OPENING = datetime(2028, 2, 29, 20, 11, 46, 113_000, UTC)
@@ -67,19 +64,6 @@ def next_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert times == 1, behind
         (place / file).write_text(text)
     return place
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with own_system(tmp_path_factory.mktemp("this"), partitions=PARTITIONS) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def market(running: System) -> AsyncIterator[Market]:
-    async with open_market(running.settings) as market:
-        await market.begin(OPENING)
-        yield market
 
 
 async def test_p1_to_p6_two_releases_carry_orders_beside_each_other_there_and_back(
